@@ -1,0 +1,100 @@
+"""Watches arrays and lists being made into tensors by a conversion of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unslow import seams
+from unslow.recording.arrays import fingerprint
+from unslow.recording.clock import Call, Clock, ThreadClock
+from unslow.recording.data import Conversion
+from unslow.recording.sites import Place
+from unslow.recording.tables import SECOND, Table
+
+LONG_LIST = 32
+"""Elements from which a list of Python numbers is worth a row."""
+
+
+class ConversionRow:
+    """Nanoseconds, bytes and repeats of one kind of conversion at one place."""
+
+    __slots__ = ("bytes", "calls", "elements", "ns", "repeats", "seen")
+
+    def __init__(self) -> None:
+        self.calls = self.ns = self.bytes = self.repeats = self.elements = 0
+        self.seen: tuple[int, int] | None = None
+
+
+class Conversions:
+    """Counts conversions per line: kind, bytes, time, and the same array again."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rows: Table[ConversionRow] = Table(ConversionRow)
+        self._array_type: type = type(None)
+
+    def install(self, patches: seams.Patches) -> None:
+        """Start to watch."""
+        numpy = seams.loaded("numpy")
+        if numpy is None:
+            return
+        self._array_type = numpy.ndarray
+        patches.replace(seams.CONVERSION, self._watch)
+
+    def _watch(self, original: Any) -> Any:
+        return self._clock.watch(original, "convert", self._note, self._matters)
+
+    def _matters(self, thread: ThreadClock, args: tuple[Any, ...]) -> bool:
+        # Numbers and short lists are part of calling any op.
+        value = args[0]
+        kind = type(value)
+        if kind is list or kind is tuple:
+            return len(value) >= LONG_LIST or (
+                len(value) > 0 and type(value[0]) is self._array_type
+            )
+        return kind is self._array_type
+
+    def _note(self, call: Call) -> None:
+        value = call.args[0]
+        first = value if type(value) is self._array_type else value[0]
+        dtype = str(getattr(first, "dtype", type(first).__name__))
+        if first is value:
+            row = self._rows.row(call.thread.main, *call.place, "array", dtype)
+            row.bytes += value.nbytes
+            seen = (id(value), fingerprint(value))
+            if row.seen == seen:
+                row.repeats += 1
+            row.seen = seen
+        elif type(first) is self._array_type:
+            row = self._rows.row(call.thread.main, *call.place, "arrays", dtype)
+            row.elements += len(value)
+            row.bytes += first.nbytes * len(value)
+        else:
+            row = self._rows.row(call.thread.main, *call.place, "list", dtype)
+            row.elements += len(value)
+        row.calls += 1
+        row.ns += call.own
+
+    def rows(self) -> list[Conversion]:
+        """The conversions so far."""
+        found = []
+        for (main, code, instruction, kind, dtype), row in self._rows.items():
+            site = self._clock.sites.site((code, instruction))  # type: ignore[arg-type]
+            if site is not None:
+                found.append(
+                    Conversion(
+                        site=site,
+                        kind=str(kind),
+                        road="convert",
+                        dtype=str(dtype),
+                        calls=row.calls,
+                        repeats=row.repeats,
+                        seconds=row.ns / SECOND,
+                        bytes=row.bytes,
+                        elements=row.elements,
+                        main=bool(main),
+                    )
+                )
+        return found
+
+

@@ -1,0 +1,174 @@
+"""Watches eager ops, the hottest seam of all: every instruction here is paid per op."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from _thread import get_ident
+from collections.abc import Callable
+from typing import Any
+
+from unslow import seams
+from unslow.recording.arrays import fingerprint
+from unslow.recording.clock import LONG_GAP, PART_OF_OP, Clock, OpRow, hide_caller, now
+from unslow.recording.data import Conversion, OpCount
+from unslow.recording.sites import NOWHERE
+from unslow.recording.tables import SECOND
+
+INSPECT_EVERY = 16
+"""Calls of an op at a place of which one has its arguments looked at; slow ones always."""
+
+SLOW_OP = 100_000
+"""Nanoseconds from which looking at an op's arguments costs nothing in comparison."""
+
+
+class EagerOps:
+    """Counts eager ops per line, and arrays among their arguments."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._array_type: type | None = None
+        self._dtypes: dict[int, str] = {}
+        self._samples: dict[OpRow, Any] = {}
+
+    def install(self, patches: seams.Patches) -> None:
+        """Start to watch."""
+        numpy = seams.loaded("numpy")
+        self._array_type = None if numpy is None else numpy.ndarray
+        patches.replace(seams.EAGER_OP, self._watch)
+
+    def _watch(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        clock = self._clock
+        threads = clock.threads
+        foreign = clock.sites.foreign
+        codes = clock.sites.codes
+        getframe = sys._getframe
+        inspect = self._inspect
+        long_gap = clock.long_gap
+        nowhere = NOWHERE
+
+        @functools.wraps(original)
+        def execute(*args: Any) -> Any:
+            thread = threads[get_ident()]
+            if thread.muted:
+                return original(*args)
+            outer = thread.inner
+            thread.inner = 0
+            start = now()
+            try:
+                result = original(*args)
+            except BaseException as error:
+                thread.inner = outer
+                hide_caller(error)
+                raise
+            end = now()
+            own = end - start - thread.inner
+            try:
+                # Frames 1 and 2 are the generated op and its dispatcher.
+                frame = getframe(3)
+                while foreign[frame.f_code.co_filename]:
+                    frame = frame.f_back  # type: ignore[assignment]
+                code = frame.f_code
+                key = (id(code), frame.f_lasti, args[1])
+            except (AttributeError, ValueError):
+                code = None  # type: ignore[assignment]
+                key = (*nowhere, args[1])
+            try:
+                row = thread.ops[key]
+            except KeyError:
+                row = thread.ops[key] = OpRow()
+                codes[id(code)] = code
+            calls = row.calls = row.calls + 1
+            row.ns += own
+            if calls % INSPECT_EVERY == 1 or own > SLOW_OP:
+                inspect(row, args)
+            if not thread.depth:
+                gap = start - thread.last
+                if gap < LONG_GAP:
+                    row.python += gap
+                else:
+                    long_gap(thread, (key[0], key[1]), gap)
+                done = thread.last = now()
+            else:
+                done = now()
+            thread.recorder += done - end
+            thread.inner = outer + done - start
+            return result
+
+        return clock.disguise(execute, timed=True)
+
+    def _inspect(self, row: OpRow, args: tuple[Any, ...]) -> None:
+        row.inspected += 1
+        array_type = self._array_type
+        if array_type is None:
+            return
+        for value in args[3:]:
+            if type(value) is array_type and value.ndim:
+                row.arrays += 1
+                row.array_bytes += value.nbytes
+                seen = (id(value), fingerprint(value))
+                if row.seen is not None and row.seen[0] == seen:
+                    row.repeats += 1
+                row.seen = (seen, str(value.dtype), value.shape)
+
+    def counts(self) -> list[OpCount]:
+        """Calls and own seconds of each op type at each site."""
+        totals: dict[tuple[Any, ...], list[int]] = {}
+        for thread in list(self._clock.threads.values()):
+            for context in thread.root.subtree():
+                for (code, instruction, op), row in list(context.ops.items()):
+                    total = totals.setdefault((code, instruction, op, thread.main), [0, 0])
+                    total[0] += row.calls
+                    total[1] += row.ns
+        found = []
+        for (code, instruction, op, main), (calls, spent) in totals.items():
+            site = self._clock.sites.site((code, instruction))
+            if site is not None and PART_OF_OP.get(op) != "build":
+                found.append(OpCount(site, op, calls, spent / SECOND, main))
+        return found
+
+    def conversions(self, final: bool) -> list[Conversion]:
+        """Arrays that eager ops were given, and what making them tensors takes.
+
+        The time is inside the op's C++ and cannot be seen apart: once the program
+        has ended (`final`) the same conversion is repeated and timed.
+        """
+        found = []
+        for thread in list(self._clock.threads.values()):
+            for context in thread.root.subtree():
+                for (code, instruction, _), row in list(context.ops.items()):
+                    site = self._clock.sites.site((code, instruction))
+                    if not row.arrays or site is None:
+                        continue
+                    _, dtype, shape = row.seen
+                    calls = row.calls * row.arrays // row.inspected
+                    each = conversion_seconds(dtype, shape) if final else 0.0
+                    found.append(
+                        Conversion(
+                            site=site,
+                            kind="array",
+                            road="op",
+                            dtype=dtype,
+                            calls=calls,
+                            repeats=calls * row.repeats // max(1, row.arrays - 1),
+                            seconds=min(calls * each, row.ns / SECOND),
+                            bytes=row.array_bytes * calls // row.arrays,
+                            main=thread.main,
+                        )
+                    )
+        return found
+
+
+def conversion_seconds(dtype: str, shape: tuple[int, ...]) -> float:
+    """Seconds of making a tensor of a NumPy array of this dtype and shape: the median of 5."""
+    numpy = seams.loaded("numpy")
+    try:
+        array = numpy.zeros(shape, dtype)
+    except (MemoryError, TypeError, ValueError):
+        return 0.0
+    times = []
+    for _ in range(5):
+        start = now()
+        seams.eager_tensor(array)
+        times.append(now() - start)
+    return sorted(times)[2] / SECOND

@@ -1,0 +1,69 @@
+"""Watches tensors being made into arrays and Python numbers."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from unslow import seams
+from unslow.recording.clock import Call, Clock, ThreadClock
+from unslow.recording.data import Sync
+from unslow.recording.sites import Place
+from unslow.recording.tables import SECOND, Table
+
+
+class SyncRow:
+    """Nanoseconds and bytes of one method at one place."""
+
+    __slots__ = ("bytes", "calls", "ns")
+
+    def __init__(self) -> None:
+        self.calls = self.ns = self.bytes = 0
+
+
+class Syncs:
+    """Counts tensor-to-array conversions per line. Inner ones belong to the outermost.
+
+    What TensorFlow or Keras asks for on its own account is not counted.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rows: Table[SyncRow] = Table(SyncRow)
+
+    def install(self, patches: seams.Patches) -> None:
+        """Start to watch."""
+        for seam in seams.SYNCS:
+            patches.replace(seam, lambda original, name=seam.attribute: self._watch(original, name))
+
+    def _watch(self, original: Any, name: str) -> Any:
+        rows = self._rows
+
+        def note(call: Call) -> None:
+            call.thread.syncing = False
+            # Above this: three frames of the clock, and then who asked for the array.
+            if seams.in_library(sys._getframe(4).f_code.co_filename):
+                return
+            row = rows.row(call.thread.main, *call.place, name)
+            row.calls += 1
+            row.ns += call.own
+            row.bytes += getattr(call.result, "nbytes", 8)
+
+        def outermost(thread: ThreadClock, args: tuple[Any, ...]) -> bool:
+            if thread.syncing:
+                return False
+            thread.syncing = True
+            return True
+
+        return self._clock.watch(original, "convert", note, outermost)
+
+    def rows(self) -> list[Sync]:
+        """The syncs so far."""
+        found = []
+        for (main, code, instruction, method), row in self._rows.items():
+            site = self._clock.sites.site((code, instruction))  # type: ignore[arg-type]
+            if site is not None:
+                found.append(
+                    Sync(site, str(method), row.calls, row.ns / SECOND, row.bytes, bool(main))
+                )
+        return found

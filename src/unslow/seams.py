@@ -1,0 +1,408 @@
+"""Every private symbol of TensorFlow and Keras that is touched, in one place.
+
+A seam is looked up when the module that holds it has been imported. One that is
+missing turns off one observation and is named in the report. `seen` says with
+which versions the seam was checked.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TENSORFLOW = "TensorFlow 2.16–2.21"
+KERAS = "Keras 3.4–3.15"
+
+ABSEIL_LOGS_SINCE = (2, 17)
+"""The first TensorFlow whose log lines obey Abseil's threshold."""
+
+
+_LIBRARIES = tuple(
+    os.sep + "site-packages" + os.sep + name + os.sep for name in ("tensorflow", "keras")
+)
+
+
+@dataclass(frozen=True)
+class Seam:
+    """An attribute that can be replaced: `owner` is a dotted path inside `module`, or empty."""
+
+    name: str
+    module: str
+    owner: str
+    attribute: str
+    seen: str = TENSORFLOW
+
+
+class MissingSeam(Exception):
+    """This version does not have the symbol."""
+
+
+EAGER_OP = Seam("eager ops", "tensorflow.python.pywrap_tfe", "", "TFE_Py_FastPathExecute")
+FUNCTION_EXECUTION = Seam(
+    "execution of compiled functions", "tensorflow.python.pywrap_tfe", "", "TFE_Py_Execute"
+)
+CANCELABLE_EXECUTION = Seam(
+    "cancelable execution of compiled functions",
+    "tensorflow.python.pywrap_tfe",
+    "",
+    "TFE_Py_ExecuteCancelable",
+)
+CONVERSION = Seam(
+    "array to tensor conversions",
+    "tensorflow.python.framework.constant_op",
+    "",
+    "convert_to_eager_tensor",
+)
+SYNCS = tuple(
+    Seam(
+        f"tensor to array by {method}",
+        "tensorflow.python.framework.ops",
+        "_EagerTensorBase",
+        method,
+    )
+    for method in ("numpy", "__array__", "__float__", "__int__", "__bool__", "__index__", "_numpy")
+)
+TRACE = Seam(
+    "traces",
+    "tensorflow.python.eager.polymorphic_function.tracing_compilation",
+    "",
+    "_create_concrete_function",
+)
+FUNCTION_MADE = Seam(
+    "functions made",
+    "tensorflow.python.eager.polymorphic_function.polymorphic_function",
+    "Function",
+    "__init__",
+)
+FUNCTION_CALL = Seam(
+    "calls of compiled functions",
+    "tensorflow.python.eager.polymorphic_function.polymorphic_function",
+    "Function",
+    "__call__",
+)
+BRIDGE_CALL = Seam(
+    "Python called from graphs",
+    "tensorflow.python.ops.script_ops",
+    "FuncRegistry",
+    "__call__",
+)
+BRIDGE_INSERT = Seam(
+    "Python functions registered for graphs",
+    "tensorflow.python.ops.script_ops",
+    "FuncRegistry",
+    "insert",
+)
+ITERATOR_MADE = Seam(
+    "iterators made", "tensorflow.python.data.ops.iterator_ops", "OwnedIterator", "__init__"
+)
+ITERATOR_NEXT = Seam(
+    "waits for the next element",
+    "tensorflow.python.data.ops.iterator_ops",
+    "OwnedIterator",
+    "_next_internal",
+)
+DATASET_MADE = Seam(
+    "stages of input pipelines", "tensorflow.python.data.ops.dataset_ops", "DatasetV2", "__init__"
+)
+GRAPH_MADE = Seam("graphs made", "tensorflow.python.framework.ops", "Graph", "__init__")
+GRAPH_IMPORT = Seam(
+    "graph definitions imported",
+    "tensorflow.python.framework.importer",
+    "",
+    "_import_graph_def_internal",
+)
+SESSION_MADE = Seam(
+    "sessions made", "tensorflow.python.client.session", "BaseSession", "__init__"
+)
+SESSION_RUN = Seam("session runs", "tensorflow.python.client.session", "BaseSession", "run")
+MAP_FN = Seam("tf.map_fn", "tensorflow", "", "map_fn")
+TAPE_ENTER = Seam(
+    "gradient tapes entered", "tensorflow.python.eager.backprop", "GradientTape", "__enter__"
+)
+TAPE_GRADIENT = Seam(
+    "gradients taken", "tensorflow.python.eager.backprop", "GradientTape", "gradient"
+)
+RUN_EAGERLY = Seam(
+    "tf.config.run_functions_eagerly", "tensorflow", "config", "run_functions_eagerly"
+)
+DATA_DEBUG = Seam("tf.data debug mode", "tensorflow", "data.experimental", "enable_debug_mode")
+PROFILER_START = Seam(
+    "the program's own profiler", "tensorflow", "profiler.experimental", "start"
+)
+
+KERAS_METHODS = tuple(
+    Seam(
+        f"Keras {method}",
+        "keras.src.backend.tensorflow.trainer",
+        "TensorFlowTrainer",
+        method,
+        KERAS,
+    )
+    for method in (
+        "fit",
+        "evaluate",
+        "predict",
+        "train_on_batch",
+        "test_on_batch",
+        "predict_on_batch",
+    )
+)
+KERAS_COMPILE = Seam("Keras compile", "keras.src.trainers.trainer", "Trainer", "compile", KERAS)
+KERAS_MODEL = Seam("Keras models made", "keras.src.models.model", "Model", "__init__", KERAS)
+KERAS_LOADS = (
+    Seam("keras.models.load_model", "keras.models", "", "load_model", KERAS),
+    Seam("keras.saving.load_model", "keras.saving", "", "load_model", KERAS),
+    Seam("load_model", "keras.src.saving.saving_api", "", "load_model", KERAS),
+)
+KERAS_APPLY = Seam(
+    "optimizer.apply_gradients",
+    "keras.src.optimizers.base_optimizer",
+    "BaseOptimizer",
+    "apply_gradients",
+    KERAS,
+)
+KERAS_CALLBACKS = Seam(
+    "Keras callbacks",
+    "keras.src.callbacks.callback_list",
+    "CallbackList",
+    "on_train_begin",
+    KERAS,
+)
+
+INTERPRETER_MODULES = (
+    "tensorflow.lite.python.interpreter",
+    "ai_edge_litert.interpreter",
+    "tflite_runtime.interpreter",
+)
+
+
+def interpreter_seams(module: str) -> tuple[Seam, Seam]:
+    """The seams of a TFLite interpreter: its making and its invocation."""
+    return (
+        Seam("TFLite interpreters made", module, "Interpreter", "__init__"),
+        Seam("TFLite invocations", module, "Interpreter", "invoke"),
+    )
+
+
+class Patches:
+    """Replacements that can be taken back."""
+
+    def __init__(self) -> None:
+        self._originals: list[tuple[Any, str, Any, bool]] = []
+        self.missing: list[tuple[Seam, str]] = []
+
+    def replace(self, seam: Seam, make: Callable[[Any], Any]) -> bool:
+        """Put `make(original)` in the seam's place; `False`, and noted, where there is none."""
+        try:
+            owner = find_owner(seam)
+            original = getattr(owner, seam.attribute)
+        except (MissingSeam, AttributeError) as error:
+            self.missing.append((seam, str(error)))
+            return False
+        inherited = isinstance(owner, type) and seam.attribute not in vars(owner)
+        setattr(owner, seam.attribute, make(original))
+        self._originals.append((owner, seam.attribute, original, inherited))
+        return True
+
+    def take_back(self) -> None:
+        """Restore every original, the last replaced first."""
+        while self._originals:
+            owner, attribute, original, inherited = self._originals.pop()
+            if inherited:
+                delattr(owner, attribute)
+            else:
+                setattr(owner, attribute, original)
+
+
+def find_owner(seam: Seam) -> Any:
+    """The object that holds the seam's attribute.
+
+    Raises:
+        MissingSeam: the module, or the path inside it, is not there.
+    """
+    try:
+        owner: Any = importlib.import_module(seam.module)
+    except ImportError as error:
+        raise MissingSeam(f"{seam.module} cannot be imported: {error}") from error
+    for name in filter(None, seam.owner.split(".")):
+        if not hasattr(owner, name):
+            raise MissingSeam(f"{seam.module} has no {seam.owner}")
+        owner = getattr(owner, name)
+    return owner
+
+
+def hide_frames(filenames: frozenset[str]) -> None:
+    """Keep frames of these files out of the stacks that TensorFlow stores with graph ops.
+
+    TensorFlow prints those stacks in its error messages.
+
+    Raises:
+        MissingSeam: this version filters its stacks in another way.
+    """
+    try:
+        tf_stack = importlib.import_module("tensorflow.python.util.tf_stack")
+        stacks = tf_stack._source_filter_stacks
+        sentinel = tf_stack.SentinelFilter
+    except (ImportError, AttributeError) as error:
+        raise MissingSeam(f"stack filter of TensorFlow: {error}") from error
+
+    class OwnFilter(sentinel):  # type: ignore[misc, valid-type]
+        def get_filtered_filenames(self) -> frozenset[str]:
+            return filenames
+
+    def bottom() -> list[Any]:
+        lowest = OwnFilter()
+        lowest.update()
+        return [lowest]
+
+    stacks.default_factory = bottom
+    for key in list(stacks):
+        stacks[key][0] = bottom()[0]
+
+
+def mapped_stack() -> list[tuple[str, int, str]]:
+    """The calling stack, innermost last, AutoGraph's lines mapped back to the user's.
+
+    Each entry is (file name, line, function name).
+    """
+    tf_stack = importlib.import_module("tensorflow.python.util.tf_stack")
+    return [
+        (frame.filename, frame.lineno, frame.name or "<module>")
+        for frame in tf_stack.extract_stack()
+    ]
+
+
+def is_graph_function(graph: Any) -> bool:
+    """Whether a graph is the inside of a compiled function and no graph of the user's."""
+    func_graph = importlib.import_module("tensorflow.python.framework.func_graph")
+    return isinstance(graph, func_graph.FuncGraph)
+
+
+def node_count(graph: Any) -> int:
+    """How many nodes a graph has, without listing them where that can be helped."""
+    count = getattr(graph, "num_operations", None)
+    if count is None:
+        return len(graph.get_operations())
+    return int(count() if callable(count) else count)
+
+
+def latest_signature(cache: Any) -> dict[str, Any] | None:
+    """The arguments' types of the latest trace in a function's cache, `None` if it has none."""
+    traced = getattr(cache, "_primary", None)
+    if not traced:
+        return None
+    _, function_type = next(reversed(traced))
+    return {
+        name: parameter.type_constraint for name, parameter in function_type.parameters.items()
+    }
+
+
+def functions_run_eagerly() -> bool:
+    """Whether `tf.config.run_functions_eagerly(True)` is in force."""
+    module = importlib.import_module("tensorflow.python.eager.polymorphic_function.eager_function_run")
+    return bool(module.functions_run_eagerly())
+
+
+def eager_tensor(array: Any) -> Any:
+    """Make a tensor of an array as an eager op's C++ does with an array among its arguments."""
+    ops = importlib.import_module("tensorflow.python.framework.ops")
+    context = importlib.import_module("tensorflow.python.eager.context").context()
+    context.ensure_initialized()
+    return ops.EagerTensor(array, context.device_name, None)
+
+
+def eager_python_function(function: Any) -> Any:
+    """The user's function behind one registered by `tf.py_function`, `None` if it is no such."""
+    script_ops = importlib.import_module("tensorflow.python.ops.script_ops")
+    if isinstance(function, script_ops.EagerFunc):
+        return function._func
+    return None
+
+
+def profiler_session() -> Any:
+    """A session of TensorFlow's profiler: `start(directory, options)`, `stop() -> bytes`.
+
+    Raises:
+        MissingSeam: this version has none.
+    """
+    try:
+        module = importlib.import_module("tensorflow.python.profiler.internal._pywrap_profiler")
+        return module.ProfilerSession()
+    except (ImportError, AttributeError) as error:
+        raise MissingSeam(f"profiler session: {error}") from error
+
+
+def quiet_profiler() -> Callable[[], AbstractContextManager[None]]:
+    """A context in which the profiler does not print its four lines on standard error.
+
+    TensorFlow's C++ prints them at level INFO. Where it logs by Abseil and
+    exports that library's threshold, the threshold is raised for the moment;
+    where the user has switched INFO off, there is nothing to do.
+
+    Raises:
+        MissingSeam: the lines could not be kept off the program's standard error.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0").strip() not in ("", "0"):
+        return nullcontext
+    tensorflow = loaded("tensorflow")
+    if tuple(int(part) for part in tensorflow.__version__.split(".")[:2]) < ABSEIL_LOGS_SINCE:
+        raise MissingSeam(
+            "this TensorFlow's profiler prints lines on standard error that cannot be switched off "
+            "from inside; with TF_CPP_MIN_LOG_LEVEL=1 in the environment it can be used"
+        )
+    minimum, set_minimum = _abseil_threshold(Path(tensorflow.__file__).parent)
+
+    @contextmanager
+    def quiet() -> Iterator[None]:
+        before = minimum()
+        set_minimum(max(before, 1))
+        try:
+            yield
+        finally:
+            set_minimum(before)
+
+    return quiet
+
+
+def _abseil_threshold(folder: Path) -> tuple[Any, Any]:
+    """Abseil's `MinLogLevel()` and `SetMinLogLevel(level)` in TensorFlow's shared library.
+
+    Their symbols carry Abseil's release, which TensorFlow's headers tell.
+    """
+    try:
+        options = (folder / "include/absl/base/options.h").read_text(encoding="utf-8")
+        match = re.search(r"ABSL_OPTION_INLINE_NAMESPACE_NAME\s+(lts_\d+)", options)
+        if match is None:
+            raise MissingSeam("the release of Abseil in TensorFlow is not known")
+        release = match.group(1)
+        prefix = f"_ZN4absl{len(release)}{release}"
+        library = ctypes.CDLL(str(next(iter(sorted(folder.glob("libtensorflow_framework.*"))))))
+        return (
+            getattr(library, f"{prefix}11MinLogLevelEv"),
+            getattr(library, f"{prefix}14SetMinLogLevelENS0_18LogSeverityAtLeastE"),
+        )
+    except (OSError, AttributeError, StopIteration) as error:
+        raise MissingSeam(f"TensorFlow's log threshold: {error}") from error
+
+
+def sequential_model() -> Any:
+    """Keras' class of sequential models."""
+    return importlib.import_module("keras").Sequential
+
+
+def in_library(filename: str) -> bool:
+    """Whether a file belongs to TensorFlow or Keras themselves."""
+    return any(mark in filename for mark in _LIBRARIES)
+
+
+def loaded(module: str) -> Any:
+    """The module if the program has imported it, else `None`. Imports nothing."""
+    return sys.modules.get(module)
