@@ -1,0 +1,1 @@
+"""Python and NumPy at the border of TensorFlow."""

@@ -1,0 +1,140 @@
+"""The page of a cause: its text, its example programs, and how it is seen in a run."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
+
+from unslow.finding import Claim, Cost, Finding, Site
+from unslow.recording.data import Recording
+
+MARK = "# <- slow"
+"""Stands at the end of the line of a `slow` program at which the cause is to be found."""
+
+HEADINGS = (
+    "What it is",
+    "Why it is slow",
+    "When it does not matter",
+    "What to do",
+    "Safety of the fix",
+)
+
+LEAST_SECONDS = 0.02
+LEAST_SHARE = 0.01
+
+
+class Page:
+    """One cause. The docstring of a page is its text, under the five `HEADINGS`.
+
+    `slow`, `fast` and `fine` are whole programs that run in a few seconds and
+    need only TensorFlow and NumPy. `slow` has one line that ends in `MARK`;
+    `fast` does the same without the cause and prints the same; `fine` are
+    look-alikes that must stay silent.
+    """
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+    slow: ClassVar[str]
+    fast: ClassVar[str]
+    fine: ClassVar[tuple[str, ...]] = ()
+
+    def in_recording(self, recording: Recording) -> Iterable[Finding]:
+        """Return this cause's findings of kind "problem" in what a run showed."""
+        raise NotImplementedError
+
+    @classmethod
+    def text(cls) -> str:
+        """The page's prose in Markdown."""
+        return inspect.cleandoc(cls.__doc__ or "")
+
+    @classmethod
+    def sections(cls) -> dict[str, str]:
+        """The page's prose by heading; "" holds the opening sentence."""
+        pieces = re.split(r"^## (.+)$", cls.text(), flags=re.MULTILINE)
+        return {
+            "": pieces[0].strip(),
+            **{h: t.strip() for h, t in zip(pieces[1::2], pieces[2::2], strict=True)},
+        }
+
+    @classmethod
+    def marked_line(cls) -> int:
+        """The line of `slow` that carries the mark, from 1."""
+        for number, line in enumerate(cls.slow.splitlines(), start=1):
+            if line.rstrip().endswith(MARK):
+                return number
+        raise ValueError(f"{cls.code}: no line of its slow program ends in {MARK!r}")
+
+    def problem(
+        self, site: Site, message: str, cost: Cost, evidence: Mapping[str, Any]
+    ) -> Finding:
+        """A finding of this cause that a run has shown."""
+        return Finding(
+            code=self.code,
+            name=self.name,
+            kind="problem",
+            site=site,
+            message=message,
+            cost=cost,
+            evidence=evidence,
+        )
+
+
+def matters(recording: Recording, seconds: float) -> bool:
+    """Whether `seconds` are worth a user's attention: 20 ms and 1 % of the run."""
+    return seconds >= LEAST_SECONDS and seconds >= LEAST_SHARE * recording.wall
+
+
+def claim(site: Site, part: str, seconds: float) -> Claim:
+    """`seconds` of the main thread at the line of `site` in `part`."""
+    return Claim(site.path, site.line, part, seconds, site.cell)
+
+
+def line_claims(recording: Recording, site: Site, share: float = 1.0) -> tuple[Claim, ...]:
+    """All that the main thread spent at the line of `site`, or a `share` of it, as claims.
+
+    The recorder's own cost is nobody's claim.
+    """
+    return tuple(
+        claim(site, part, seconds * share)
+        for part, seconds in recording.line(site).items()
+        if part != "recorder" and seconds > 0
+    )
+
+
+def cost_of(claims: Iterable[Claim], calls: int = 0, nbytes: int = 0) -> Cost:
+    """The cost that `claims` add up to."""
+    claims = tuple(claims)
+    return Cost(sum(c.seconds for c in claims), calls, nbytes, claims)
+
+
+def by_line(rows: Iterable[Any]) -> Iterator[tuple[Site, list[Any]]]:
+    """Group table rows that have a `site` by their line, in order of first appearance."""
+    groups: dict[tuple[str, int | None, int], list[Any]] = {}
+    for row in rows:
+        groups.setdefault((row.site.path, row.site.cell, row.site.line), []).append(row)
+    for group in groups.values():
+        yield group[0].site, group
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration as people say it: `3.2 s`, `41 ms`, `7.5 µs`."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale or unit == "µs":
+            value = seconds / scale
+            return f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
+    raise AssertionError("unreachable")
+
+
+def count_text(count: int) -> str:
+    """A count with thin groups: `6 400`."""
+    return f"{count:,}".replace(",", "\u202f")
+
+
+def bytes_text(count: float) -> str:
+    """A size as people say it: `12 MB`."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.3g} {unit}"
+    return f"{count:.0f} B"

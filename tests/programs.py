@@ -1,0 +1,74 @@
+"""Runs programs with and without unslow, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+_LOG_LINE = re.compile(
+    rb"^(WARNING: All log messages|[IWEF]\d{4} |\d{4}-\d\d-\d\d .*: [IWEF] |To enable the following)"
+)
+"""TensorFlow's C++ log: it carries times and thread numbers, which no two runs share."""
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended and what it printed."""
+
+    status: int
+    out: bytes
+    err: bytes
+
+    @property
+    def quiet_err(self) -> bytes:
+        """Standard error without TensorFlow's C++ log and addresses of objects."""
+        lines = re.sub(rb"0x[0-9a-f]+", b"0x", self.err).splitlines(keepends=True)
+        return b"".join(line for line in lines if not _LOG_LINE.match(line))
+
+
+def environment(**more: str) -> dict[str, str]:
+    """An environment in which unslow is importable and TensorFlow is quiet."""
+    variables = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONHASHSEED="0", **more)
+    variables["PYTHONPATH"] = str(SOURCE)
+    return variables
+
+
+def run(command: list[str], cwd: Path, stdin: bytes = b"", timeout: float = 120) -> Ended:
+    """Run a command to its end."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        timeout=timeout,
+        env=environment(),
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def plain(cwd: Path, *target: str, stdin: bytes = b"") -> Ended:
+    """Run a program as it is."""
+    return run([sys.executable, *target], cwd, stdin)
+
+
+def watched(cwd: Path, *target: str, stdin: bytes = b"", options: tuple[str, ...] = ()) -> Ended:
+    """Run a program under `unslow run`, its JSON report in `report.json`."""
+    return run(
+        [sys.executable, "-m", "unslow", "run", "--output", "report.json", *options, *target],
+        cwd,
+        stdin,
+    )
+
+
+def report(cwd: Path) -> dict[str, Any]:
+    """The JSON report of the last watched run."""
+    content: dict[str, Any] = json.loads((cwd / "report.json").read_text(encoding="utf-8"))
+    return content
