@@ -14,9 +14,10 @@ from typing import Any
 SOURCE = Path(__file__).parents[1] / "src"
 
 _LOG_LINE = re.compile(
-    rb"^(WARNING: All log messages|[IWEF]\d{4} |\d{4}-\d\d-\d\d .*: [IWEF] |To enable the following)"
+    rb"^(WARNING: All log messages|[IWEF]\d{4} |\d{4}-\d\d-\d\d .*: [IWEF] |To enable the)"
 )
 """TensorFlow's C++ log: it carries times and thread numbers, which no two runs share."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -40,15 +41,18 @@ def environment(**more: str) -> dict[str, str]:
     return variables
 
 
-def run(command: list[str], cwd: Path, stdin: bytes = b"", timeout: float = 120) -> Ended:
-    """Run a command to its end."""
+def run(command: list[str], cwd: Path, stdin: bytes = b"", path: str = "") -> Ended:
+    """Run a command to its end; `path` stands before the sources on Python's search path."""
+    variables = environment()
+    if path:
+        variables["PYTHONPATH"] = os.pathsep.join([path, variables["PYTHONPATH"]])
     done = subprocess.run(
         command,
         cwd=cwd,
         input=stdin,
         capture_output=True,
-        timeout=timeout,
-        env=environment(),
+        timeout=120,
+        env=variables,
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)

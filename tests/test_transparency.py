@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
-from programs import plain, report, watched
+from programs import plain, report, run, watched
 
 WITHOUT_TENSORFLOW = {
     "prints": """
@@ -138,7 +139,8 @@ WITH_TENSORFLOW = {
         import random, numpy as np, tensorflow as tf
         tf.keras.utils.set_random_seed(7)
         x = np.random.rand(64, 8).astype("float32"); y = x.sum(1)
-        model = tf.keras.Sequential([tf.keras.Input((8,)), tf.keras.layers.Dense(4), tf.keras.layers.Dense(1)])
+        layers = [tf.keras.Input((8,)), tf.keras.layers.Dense(4), tf.keras.layers.Dense(1)]
+        model = tf.keras.Sequential(layers)
         model.compile("adam", "mse")
         history = model.fit(x, y, epochs=3, batch_size=16, verbose=0)
         print(["%.9g" % loss for loss in history.history["loss"]])
@@ -215,19 +217,8 @@ def test_a_program_without_tensorflow_is_told_so(tmp_path: Path) -> None:
 
 def test_the_users_own_sitecustomize_runs(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.custom = 'yes'\n")
-    script = write(tmp_path, "uses", "import sys; print(sys.custom, 'sitecustomize' in sys.modules)")
-    import os
-    import subprocess
-    import sys
-
-    from programs import SOURCE
-
-    path = os.pathsep.join([str(tmp_path), str(SOURCE)])
-    done = subprocess.run(
-        [sys.executable, "-m", "unslow", "run", script],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        check=True,
+    script = write(
+        tmp_path, "uses", "import sys; print(sys.custom, 'sitecustomize' in sys.modules)"
     )
-    assert done.stdout == b"yes True\n"
+    ended = run([sys.executable, "-m", "unslow", "run", script], tmp_path, path=str(tmp_path))
+    assert ended.out == b"yes True\n"

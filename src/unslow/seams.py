@@ -21,9 +21,11 @@ from typing import Any
 TENSORFLOW = "TensorFlow 2.16–2.21"
 KERAS = "Keras 3.4–3.15"
 
-ABSEIL_LOGS_SINCE = (2, 17)
+ABSEIL_LOGS_SINCE = (2, 21)
 """The first TensorFlow whose log lines obey Abseil's threshold."""
 
+
+_EAGER_RUN = "tensorflow.python.eager.polymorphic_function.eager_function_run"
 
 _LIBRARIES = tuple(
     os.sep + "site-packages" + os.sep + name + os.sep for name in ("tensorflow", "keras")
@@ -119,9 +121,7 @@ GRAPH_IMPORT = Seam(
     "",
     "_import_graph_def_internal",
 )
-SESSION_MADE = Seam(
-    "sessions made", "tensorflow.python.client.session", "BaseSession", "__init__"
-)
+SESSION_MADE = Seam("sessions made", "tensorflow.python.client.session", "BaseSession", "__init__")
 SESSION_RUN = Seam("session runs", "tensorflow.python.client.session", "BaseSession", "run")
 MAP_FN = Seam("tf.map_fn", "tensorflow", "", "map_fn")
 TAPE_ENTER = Seam(
@@ -134,9 +134,7 @@ RUN_EAGERLY = Seam(
     "tf.config.run_functions_eagerly", "tensorflow", "config", "run_functions_eagerly"
 )
 DATA_DEBUG = Seam("tf.data debug mode", "tensorflow", "data.experimental", "enable_debug_mode")
-PROFILER_START = Seam(
-    "the program's own profiler", "tensorflow", "profiler.experimental", "start"
-)
+PROFILER_START = Seam("the program's own profiler", "tensorflow", "profiler.experimental", "start")
 
 KERAS_METHODS = tuple(
     Seam(
@@ -300,15 +298,12 @@ def latest_signature(cache: Any) -> dict[str, Any] | None:
     if not traced:
         return None
     _, function_type = next(reversed(traced))
-    return {
-        name: parameter.type_constraint for name, parameter in function_type.parameters.items()
-    }
+    return {name: parameter.type_constraint for name, parameter in function_type.parameters.items()}
 
 
 def functions_run_eagerly() -> bool:
     """Whether `tf.config.run_functions_eagerly(True)` is in force."""
-    module = importlib.import_module("tensorflow.python.eager.polymorphic_function.eager_function_run")
-    return bool(module.functions_run_eagerly())
+    return bool(importlib.import_module(_EAGER_RUN).functions_run_eagerly())
 
 
 def eager_tensor(array: Any) -> Any:

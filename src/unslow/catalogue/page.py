@@ -21,7 +21,7 @@ HEADINGS = (
     "Safety of the fix",
 )
 
-LEAST_SECONDS = 0.02
+LEAST_SECONDS = 0.05
 LEAST_SHARE = 0.01
 
 
@@ -31,7 +31,8 @@ class Page:
     `slow`, `fast` and `fine` are whole programs that run in a few seconds and
     need only TensorFlow and NumPy. `slow` has one line that ends in `MARK`;
     `fast` does the same without the cause and prints the same; `fine` are
-    look-alikes that must stay silent.
+    look-alikes that must stay silent. `also`: codes of causes that come with
+    this one, so that the slow program has them too.
     """
 
     code: ClassVar[str]
@@ -39,6 +40,7 @@ class Page:
     slow: ClassVar[str]
     fast: ClassVar[str]
     fine: ClassVar[tuple[str, ...]] = ()
+    also: ClassVar[frozenset[str]] = frozenset()
 
     def in_recording(self, recording: Recording) -> Iterable[Finding]:
         """Return this cause's findings of kind "problem" in what a run showed."""
@@ -66,9 +68,7 @@ class Page:
                 return number
         raise ValueError(f"{cls.code}: no line of its slow program ends in {MARK!r}")
 
-    def problem(
-        self, site: Site, message: str, cost: Cost, evidence: Mapping[str, Any]
-    ) -> Finding:
+    def problem(self, site: Site, message: str, cost: Cost, evidence: Mapping[str, Any]) -> Finding:
         """A finding of this cause that a run has shown."""
         return Finding(
             code=self.code,
@@ -82,8 +82,9 @@ class Page:
 
 
 def matters(recording: Recording, seconds: float) -> bool:
-    """Whether `seconds` are worth a user's attention: 20 ms and 1 % of the run."""
-    return seconds >= LEAST_SECONDS and seconds >= LEAST_SHARE * recording.wall
+    """Whether `seconds` are worth attention: 50 ms, and 1 % of the run after its imports."""
+    after_imports = recording.wall - recording.parts.get("imports", 0.0)
+    return seconds >= LEAST_SECONDS and seconds >= LEAST_SHARE * after_imports
 
 
 def claim(site: Site, part: str, seconds: float) -> Claim:

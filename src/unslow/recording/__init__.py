@@ -1,1 +1,1 @@
-"""Watches TensorFlow from inside the program: the clock, one file per thing watched, the Recording."""
+"""Watches TensorFlow from inside the program, one file per thing watched."""

@@ -30,6 +30,9 @@ LONG_GAP = 2_000_000
 GAP = "gap"
 """The key, beside the parts, of long stretches of Python by the place that ended them."""
 
+KERAS = "keras"
+"""The context of an outermost Keras call."""
+
 PART_OF_OP = {
     "IteratorGetNext": "input",
     "IteratorGetNextSync": "input",
@@ -127,12 +130,13 @@ class ThreadClock:
 
     `inner`: nanoseconds of the watched calls that the current one has made so
     far. `last`: when the last outermost watched call ended. `depth`: how many
-    watched calls are open, `doing`: the part of the innermost. `tracing`: how many functions are being traced,
-    `traces`: how many were, `traces_before`: how many when each open call of a
-    compiled function began. `executed`: nanoseconds of execution since the last
-    such call ended. `cpu`: CPU time when each open call from a graph began,
-    `busy_before`: what the bridges had run when each open compiled call began. `syncing`: a tensor is being made an array. `muted`: the
-    recorder itself is calling.
+    watched calls are open. `doing`: the part of the innermost of them.
+    `tracing`: how many functions are being traced. `traces`: how many were.
+    `traces_before`, `busy_before`: for each open call of a compiled function,
+    that number and what the bridges had run when it began. `executed`:
+    nanoseconds of execution since the last such call ended. `cpu`: for each
+    open call from a graph, the CPU time when it began. `syncing`: a tensor is
+    being made an array. `muted`: the recorder itself is calling.
     """
 
     __slots__ = (

@@ -8,7 +8,6 @@ from unslow import seams
 from unslow.recording.arrays import fingerprint
 from unslow.recording.clock import Call, Clock, ThreadClock
 from unslow.recording.data import Conversion
-from unslow.recording.sites import Place
 from unslow.recording.tables import SECOND, Table
 
 LONG_LIST = 32
@@ -31,7 +30,7 @@ class Conversions:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._rows: Table[ConversionRow] = Table(ConversionRow)
-        self._array_type: type = type(None)
+        self._array_type: Any = type(None)
 
     def install(self, patches: seams.Patches) -> None:
         """Start to watch."""
@@ -96,5 +95,3 @@ class Conversions:
                     )
                 )
         return found
-
-

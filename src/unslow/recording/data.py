@@ -62,13 +62,17 @@ class ThreadTime:
 
 @dataclass(frozen=True)
 class OpCount:
-    """One eager op type at one site. Includes `IteratorGetNext`: a Python wait for an element."""
+    """One eager op type at one site. Includes `IteratorGetNext`: a Python wait for an element.
+
+    `keras`: run by Keras inside one of its methods, not by the line itself.
+    """
 
     site: Site
     op: str
     calls: int
     seconds: float
     main: bool = True
+    keras: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from unslow import seams
 from unslow.recording.arrays import fingerprint
-from unslow.recording.clock import LONG_GAP, PART_OF_OP, Clock, OpRow, hide_caller, now
+from unslow.recording.clock import KERAS, LONG_GAP, PART_OF_OP, Clock, OpRow, hide_caller, now
 from unslow.recording.data import Conversion, OpCount
 from unslow.recording.sites import NOWHERE
 from unslow.recording.tables import SECOND
@@ -27,7 +27,7 @@ class EagerOps:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._array_type: type | None = None
+        self._array_type: Any = None
         self._dtypes: dict[int, str] = {}
         self._samples: dict[OpRow, Any] = {}
 
@@ -42,7 +42,7 @@ class EagerOps:
         threads = clock.threads
         foreign = clock.sites.foreign
         codes = clock.sites.codes
-        getframe = sys._getframe
+        getframe: Callable[[int], Any] = sys._getframe
         inspect = self._inspect
         long_gap = clock.long_gap
         nowhere = NOWHERE
@@ -67,11 +67,12 @@ class EagerOps:
                 # Frames 1 and 2 are the generated op and its dispatcher.
                 frame = getframe(3)
                 while foreign[frame.f_code.co_filename]:
-                    frame = frame.f_back  # type: ignore[assignment]
+                    frame = frame.f_back
                 code = frame.f_code
                 key = (id(code), frame.f_lasti, args[1])
             except (AttributeError, ValueError):
-                code = None  # type: ignore[assignment]
+                # There is no such frame: nobody's code runs above this op.
+                code = None
                 key = (*nowhere, args[1])
             try:
                 row = thread.ops[key]
@@ -116,15 +117,17 @@ class EagerOps:
         totals: dict[tuple[Any, ...], list[int]] = {}
         for thread in list(self._clock.threads.values()):
             for context in thread.root.subtree():
+                keras = context.within(KERAS)
                 for (code, instruction, op), row in list(context.ops.items()):
-                    total = totals.setdefault((code, instruction, op, thread.main), [0, 0])
+                    key = (code, instruction, op, thread.main, keras)
+                    total = totals.setdefault(key, [0, 0])
                     total[0] += row.calls
                     total[1] += row.ns
         found = []
-        for (code, instruction, op, main), (calls, spent) in totals.items():
+        for (code, instruction, op, main, keras), (calls, spent) in totals.items():
             site = self._clock.sites.site((code, instruction))
             if site is not None and PART_OF_OP.get(op) != "build":
-                found.append(OpCount(site, op, calls, spent / SECOND, main))
+                found.append(OpCount(site, op, calls, spent / SECOND, main, keras))
         return found
 
     def conversions(self, final: bool) -> list[Conversion]:

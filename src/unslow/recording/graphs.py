@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from typing import Any
 
@@ -9,7 +10,6 @@ from unslow import seams
 from unslow.finding import Site
 from unslow.recording.clock import Call, Clock, ThreadClock
 from unslow.recording.data import GraphUse
-from unslow.recording.sites import Place
 from unslow.recording.tables import SECOND, Table
 
 MOST_GROWTH_SITES = 8
@@ -44,15 +44,13 @@ class Graphs:
             (seams.GRAPH_IMPORT, "import"),
             (seams.SESSION_MADE, "session"),
         ):
-            patches.replace(
-                seam,
-                lambda original, action=action: clock.watch(
-                    original, "build", self._counter(action), self._outside_functions
-                ),
-            )
+            patches.replace(seam, functools.partial(self._watch, action))
         patches.replace(
             seams.SESSION_RUN, lambda original: clock.watch(original, "graph", self._note_run)
         )
+
+    def _watch(self, action: str, original: Any) -> Any:
+        return self._clock.watch(original, "build", self._counter(action), self._outside_functions)
 
     def _outside_functions(self, thread: ThreadClock, args: tuple[Any, ...]) -> bool:
         return not thread.tracing and not (args and seams.is_graph_function(args[0]))

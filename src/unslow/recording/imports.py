@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import importlib._bootstrap as bootstrap  # type: ignore[import-not-found]
+import importlib
 from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
 
 from unslow.recording.clock import Call, Clock, ThreadClock, hide_caller
+
+_bootstrap: Any = importlib.import_module("importlib._bootstrap")
+"""Holds the function that every import of a module not yet loaded goes through."""
 
 
 class Imports:
@@ -25,7 +28,7 @@ class Imports:
 
     def install(self) -> None:
         """Start to watch."""
-        self._original = original = bootstrap._find_and_load
+        self._original = original = _bootstrap._find_and_load
         timed = self._clock.watch(original, "imports", self._note, self._outermost)
         waiting = self._when_imported
 
@@ -39,12 +42,12 @@ class Imports:
                 waiting.pop(name)()
             return module
 
-        bootstrap._find_and_load = self._clock.disguise(find_and_load)
+        _bootstrap._find_and_load = self._clock.disguise(find_and_load)
 
     def take_back(self) -> None:
         """Stop watching."""
         if self._original is not None:
-            bootstrap._find_and_load = self._original
+            _bootstrap._find_and_load = self._original
 
     def _outermost(self, thread: ThreadClock, args: tuple[Any, ...]) -> bool:
         ident = get_ident()

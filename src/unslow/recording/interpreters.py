@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from unslow import seams
-from unslow.recording.clock import Call, Clock, ThreadClock
+from unslow.recording.clock import Call, Clock
 from unslow.recording.data import InterpreterUse
-from unslow.recording.sites import Place
 from unslow.recording.tables import SECOND, Table
 
 

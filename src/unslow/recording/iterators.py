@@ -10,7 +10,7 @@ from typing import Any
 from unslow import seams
 from unslow.finding import Site
 from unslow.recording.bridges import Bridges
-from unslow.recording.clock import Call, Clock, ThreadClock, hide_caller, now
+from unslow.recording.clock import KERAS, Call, Clock, hide_caller, now
 from unslow.recording.data import Iteration, Stage
 from unslow.recording.sites import Place
 from unslow.recording.tables import SECOND, Table
@@ -66,7 +66,7 @@ class Iterators:
         row = self._rows.row(*call.place)
         row.iterators += 1
         row.make_ns += call.inclusive
-        row.keras = row.keras or call.thread.context.within("keras")
+        row.keras = row.keras or call.thread.context.within(KERAS)
         if not row.stages:
             row.stages = self.stages(dataset)
 

@@ -9,13 +9,10 @@ from typing import Any
 
 from unslow import seams
 from unslow.finding import Site
-from unslow.recording.clock import Call, Clock, Context, ThreadClock, hide_caller
+from unslow.recording.clock import KERAS, Call, Clock, Context, ThreadClock, hide_caller
 from unslow.recording.data import CallbackTime, KerasCall
 from unslow.recording.sites import Place
 from unslow.recording.tables import SECOND, Table
-
-KERAS = "keras"
-"""The context of an outermost Keras call."""
 
 APPLY = "apply_gradients"
 """The context of `optimizer.apply_gradients`."""
@@ -64,33 +61,20 @@ class KerasCalls:
         """Start to watch."""
         clock = self._clock
         for seam in seams.KERAS_METHODS:
-            patches.replace(
-                seam,
-                lambda original, name=seam.attribute: clock.within(
-                    original, KERAS, self._noter(name), label=name
-                ),
-            )
+            patches.replace(seam, functools.partial(self._watch, seam.attribute))
+        patches.replace(seams.KERAS_COMPILE, functools.partial(self._watch, "compile"))
         patches.replace(
-            seams.KERAS_COMPILE,
-            lambda original: clock.within(original, KERAS, self._noter("compile"), label="compile"),
-        )
-        patches.replace(
-            seams.KERAS_MODEL,
-            lambda original: clock.within(
-                original, KERAS, self._noter("model"), label="model", when=_is_whole_model
-            ),
+            seams.KERAS_MODEL, functools.partial(self._watch, "model", when=_is_whole_model)
         )
         for seam in seams.KERAS_LOADS:
-            patches.replace(
-                seam,
-                lambda original: clock.within(
-                    original, KERAS, self._noter("load_model"), label="load_model"
-                ),
-            )
+            patches.replace(seam, functools.partial(self._watch, "load_model"))
         patches.replace(
             seams.KERAS_APPLY, lambda original: clock.within(original, APPLY, label=APPLY)
         )
         patches.replace(seams.KERAS_CALLBACKS, self._watch_callbacks)
+
+    def _watch(self, method: str, original: Any, **more: Any) -> Any:
+        return self._clock.within(original, KERAS, self._noter(method), label=method, **more)
 
     def _noter(self, method: str) -> Any:
         def note(call: Call) -> None:
@@ -103,7 +87,8 @@ class KerasCalls:
             if method in ("compile", "model", "load_model"):
                 return
             if row.run_eagerly:
-                self._eager_calls[call.place, method] = self._compiled_eagerly.get(id(model), call.place)
+                asked_at = self._compiled_eagerly.get(id(model), call.place)
+                self._eager_calls[call.place, method] = asked_at
             data = call.args[1] if len(call.args) > 1 else call.kwargs.get("x")
             rows = rows_of(data)
             row.rows += rows
@@ -145,7 +130,7 @@ class KerasCalls:
 
     def _watch_hooks(self, kind: type) -> None:
         for hook in BATCH_HOOKS:
-            function = vars(kind).get(hook)
+            function: Any = vars(kind).get(hook)
             code = getattr(function, "__code__", None)
             if code is None or function in self._hooks:
                 continue

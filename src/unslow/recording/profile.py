@@ -46,9 +46,7 @@ def _trace_class() -> Any:
                 field.type_name = f".unslow.trace.{type_name}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(
-        pool.FindMessageTypeByName("unslow.trace.Trace")
-    )
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("unslow.trace.Trace"))
 
 
 def parse(data: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -90,7 +91,7 @@ class Recorder:
         for module in seams.INTERPRETER_MODULES:
             self._imports.when_imported(
                 module,
-                lambda module=module: self._interpreters.install(self._patches, module),
+                functools.partial(self._interpreters.install, self._patches, module),
             )
         self._imports.install()
 

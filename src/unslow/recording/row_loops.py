@@ -9,7 +9,6 @@ from unslow.finding import Site
 from unslow.recording.clock import Call, Clock, ThreadClock
 from unslow.recording.data import RowLoop
 from unslow.recording.keras_calls import rows_of
-from unslow.recording.sites import Place
 from unslow.recording.steps import claims_of
 from unslow.recording.tables import SECOND, Table
 
@@ -76,9 +75,7 @@ class RowLoops:
                         graph_calls=0,
                         graph_seconds=0.0,
                         claims=(
-                            claims_of(self._clock, list(context.subtree()))
-                            if thread.main
-                            else ()
+                            claims_of(self._clock, list(context.subtree())) if thread.main else ()
                         ),
                     )
                 )

@@ -67,9 +67,7 @@ class Steps:
 
         return clock.disguise(gradient)
 
-    def _step_ends(
-        self, thread: ThreadClock, outer: Context, step: Context, started: int
-    ) -> None:
+    def _step_ends(self, thread: ThreadClock, outer: Context, step: Context, started: int) -> None:
         end = now()
         if thread.context is not step:
             return

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
 from unslow import seams
 from unslow.recording.clock import Call, Clock, ThreadClock
 from unslow.recording.data import Sync
-from unslow.recording.sites import Place
 from unslow.recording.tables import SECOND, Table
 
 
@@ -34,9 +34,9 @@ class Syncs:
     def install(self, patches: seams.Patches) -> None:
         """Start to watch."""
         for seam in seams.SYNCS:
-            patches.replace(seam, lambda original, name=seam.attribute: self._watch(original, name))
+            patches.replace(seam, functools.partial(self._watch, seam.attribute))
 
-    def _watch(self, original: Any, name: str) -> Any:
+    def _watch(self, name: str, original: Any) -> Any:
         rows = self._rows
 
         def note(call: Call) -> None:

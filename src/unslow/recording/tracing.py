@@ -1,4 +1,4 @@
-"""Watches Python functions being traced, why again, and compiled functions being made and called."""
+"""Watches compiled functions: made where, traced why, called how often."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unslow.finding import Site
 from unslow.recording.bridges import Bridges
 from unslow.recording.clock import Call, Clock, ThreadClock, hide_caller
 from unslow.recording.data import FunctionCalls, FunctionsMade, Retrace, Tracing
-from unslow.recording.sites import Place, code_of
+from unslow.recording.sites import code_of
 from unslow.recording.tables import SECOND, Table
 
 EAGER_CALL = "compiled function run op by op"
@@ -72,12 +72,10 @@ class Functions:
             seams.FUNCTION_MADE, lambda original: clock.watch(original, "build", self._note_made)
         )
         patches.replace(seams.FUNCTION_CALL, self._watch_call)
-        patches.replace(
-            seams.FUNCTION_EXECUTION, lambda original: clock.watch(original, "graph", self._note_execution)
-        )
-        patches.replace(
-            seams.CANCELABLE_EXECUTION, lambda original: clock.watch(original, "graph", self._note_execution)
-        )
+        for seam in (seams.FUNCTION_EXECUTION, seams.CANCELABLE_EXECUTION):
+            patches.replace(
+                seam, lambda original: clock.watch(original, "graph", self._note_execution)
+            )
 
     def _function_key(self, function: Any) -> int:
         code = code_of(function)

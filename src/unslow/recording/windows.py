@@ -21,7 +21,7 @@ from unslow.recording.profile import parse
 from unslow.recording.sites import Place
 from unslow.recording.tables import SECOND
 
-LENGTH = 0.25
+LENGTH = 0.2
 """Seconds a window is open."""
 
 FIRST = 0.4
@@ -107,7 +107,6 @@ class Windows:
         self._next = max(self._next, self._inside) * FACTOR
         self._recent = []
         places: dict[Place, int] = {}
-        samples = 0
         start = now()
         with self._quiet():
             self._session = seams.profiler_session()
@@ -118,7 +117,6 @@ class Windows:
                 self.off = f"the profiler could not be started: {error}"
                 return
         for place in seen:
-            samples += 1
             if place is not None:
                 places[place] = places.get(place, 0) + 1
             if now() - start >= LENGTH * SECOND or self.off is not None:

@@ -37,9 +37,7 @@ def begin(task: str) -> None:
     """Start recording, as the parent asks for in `task` (JSON)."""
     wanted = json.loads(task)
     folder = Path(wanted["folder"])
-    recorder = Recorder(
-        folder / RECORDING, tuple(wanted["argv"]), tuple(wanted["include"])
-    )
+    recorder = Recorder(folder / RECORDING, tuple(wanted["argv"]), tuple(wanted["include"]))
     ending = _Ending()
     # The first to be registered is the last to run: after the program's own handlers.
     atexit.register(_end, recorder, folder, ending)
@@ -104,7 +102,8 @@ def without_own_frames(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _hide_from_tracebacks() -> None:
-    walk = traceback.walk_tb
+    module: Any = traceback
+    walk = module.walk_tb
 
     @functools.wraps(walk)
     def walk_tb(trace: TracebackType | None) -> Any:
@@ -112,4 +111,4 @@ def _hide_from_tracebacks() -> None:
             if not frame.f_code.co_filename.startswith(_PACKAGE):
                 yield frame, line
 
-    traceback.walk_tb = walk_tb
+    module.walk_tb = walk_tb

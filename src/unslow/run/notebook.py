@@ -19,6 +19,7 @@ import operator
 import re
 import sys
 import tokenize
+import traceback
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -176,32 +177,42 @@ def run_notebook(path: str, argv: list[str]) -> None:
     if directory not in sys.path:
         sys.path.insert(0, directory)
     session = _Session(path, main)
+    hook = sys.excepthook
     try:
         for cell in cells:
             session.run(cell)
     except SystemExit:
         raise
     except BaseException as error:
-        sys.excepthook(type(error), error, _own_frames_removed(error, path))
+        _show(error, _own_frames_removed(error, path), standard=sys.excepthook is hook)
         if isinstance(error, KeyboardInterrupt):
             # Left to the interpreter, which ends the process as a signal would.
             sys.excepthook = _silent
             raise
-        raise SystemExit(1) from None
+        sys.exit(1)
     finally:
         session.close()
 
 
 def _own_frames_removed(error: BaseException, path: str) -> types.TracebackType | None:
     """The traceback from the first frame that is a cell's."""
-    traceback = error.__traceback__
-    while traceback is not None:
-        place = parse_cell_filename(traceback.tb_frame.f_code.co_filename)
+    trace = error.__traceback__
+    while trace is not None:
+        place = parse_cell_filename(trace.tb_frame.f_code.co_filename)
         if place is not None and place[0] == path:
             break
-        traceback = traceback.tb_next
-    error.__traceback__ = traceback
-    return traceback
+        trace = trace.tb_next
+    error.__traceback__ = trace
+    return trace
+
+
+def _show(error: BaseException, trace: types.TracebackType | None, standard: bool) -> None:
+    """Show an exception as the interpreter would: `standard`, or by the program's own hook."""
+    if standard and sys.version_info < (3, 13):
+        # Until then the interpreter's own display looks for source in files alone.
+        traceback.print_exception(type(error), error, trace)
+    else:
+        sys.excepthook(type(error), error, trace)
 
 
 def _silent(*_: object) -> None:
@@ -519,3 +530,16 @@ class _Scanner:
         elif char in ")]}":
             self._depth = max(self._depth - 1, 0)
         return 1
+
+
+def main(argv: list[str]) -> None:
+    """Run the notebook named first in `argv`, with the rest as its arguments."""
+    try:
+        run_notebook(argv[0], argv[1:])
+    except NotebookError as error:
+        print(f"unslow: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

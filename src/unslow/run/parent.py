@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from unslow.plain import from_plain
 from unslow.recording.data import Recording
@@ -24,7 +25,7 @@ from unslow.run.notebook import NotebookError, read_notebook
 GRACE = 10.0
 """Seconds that a program may take to leave after its last exit handler, or after `--limit`."""
 
-STARTUP = Path(__file__).parent / "startup"
+STARTUP = Path(__file__).resolve().parent / "startup"
 
 
 class RunError(Exception):
@@ -98,7 +99,8 @@ def _command(options: RunOptions) -> tuple[list[str], tuple[str, ...]]:
             f"TensorFlow is not installed for {sys.executable}; "
             "install unslow into the environment in which your program runs."
         )
-    python = [sys.executable, *subprocess._args_from_interpreter_flags()]
+    flags: Any = vars(subprocess)["_args_from_interpreter_flags"]
+    python = [sys.executable, *flags()]
     name, *arguments = options.target
     if name == "-m":
         if not arguments:
@@ -119,7 +121,7 @@ def _command(options: RunOptions) -> tuple[list[str], tuple[str, ...]]:
 
 
 def _check_module(module: str) -> None:
-    search = [os.getcwd(), *sys.path]
+    search = [str(Path.cwd()), *sys.path]
     before = sys.path[:]
     sys.path[:] = search
     try:
@@ -196,7 +198,8 @@ class _Child:
                 command,
                 env=environment,
                 close_fds=False,
-                preexec_fn=None if self._shares_terminal else _own_group,
+                # Nothing else runs in this process that a fork could catch in the middle.
+                preexec_fn=None if self._shares_terminal else _own_group,  # noqa: PLW1509
             )
             self._status = self._watch()
 

@@ -7,12 +7,13 @@ had, and the `sitecustomize` that would have run.
 """
 
 
-def _start():
+def _start() -> None:
     import os
     import sys
+    from pathlib import Path
 
     task = os.environ.pop("UNSLOW_CHILD", None)
-    folder = os.path.dirname(os.path.abspath(__file__))
+    folder = str(Path(__file__).resolve().parent)
     path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if folder in path:
         path.remove(folder)
@@ -27,7 +28,7 @@ def _start():
         begin(task)
     own = sys.modules.pop("sitecustomize")
     try:
-        import sitecustomize  # noqa: F401
+        __import__("sitecustomize")
     except ImportError as error:
         if error.name != "sitecustomize":
             raise
