@@ -17,7 +17,7 @@ from unslow.recording.tables import SECOND
 GENERATOR = "generator"
 
 _GENERATOR_NEXT = "generator_py_func"
-_GENERATOR_OTHER = frozenset({"get_iterator_id", "finalize_py_func"})
+_GENERATOR_OTHER = frozenset({"get_next_id", "finalize_py_func"})
 """Names of tf.data's own functions around a generator, of which the first yields elements."""
 
 _PIPELINE_FILES = ("structured_function.py", "from_generator_op.py", "flat_map_op.py")
@@ -108,9 +108,10 @@ class Bridges:
         user = function if user is None else user
         code = code_of(user)
         name = code.co_name if code is not None else ""
-        if name in _GENERATOR_OTHER or site is None:
+        own = code is None or not sites.foreign[code.co_filename]
+        if site is None or (name in _GENERATOR_OTHER and not own):
             return None
-        if name == _GENERATOR_NEXT:
+        if name == _GENERATOR_NEXT and not own:
             kind, pipeline, user = GENERATOR, True, _generator_of(user)
         definition = sites.definition(user)
         key = (site, kind, definition)
@@ -225,13 +226,14 @@ class Bridges:
                     found[key] = found.get(key, 0) + spent
         return found
 
-    def pipeline_rows(self) -> list[BridgeRow]:
-        """The functions registered inside input pipelines."""
-        return [row for row in list(self._rows.values()) if row.pipeline]
+    def rows(self, bridged_at: dict[Site, int]) -> list[Bridge]:
+        """The bridges so far.
 
-    def rows(self) -> list[Bridge]:
-        """The bridges so far."""
+        `bridged_at`: nanoseconds, by line, that the main thread waited inside compiled
+        functions for the Python of pipelines; each function has its share by how long it ran.
+        """
         moment = now()
+        running = sum(row.busy_until(moment) for row in list(self._rows.values()) if row.pipeline)
         found = []
         for row in list(self._rows.values()):
             if not row.calls:
@@ -241,6 +243,10 @@ class Bridges:
                 site = self._clock.sites.site((code, instruction))
                 if site is not None:
                     lines[site.at_line] = lines.get(site.at_line, 0.0) + spent / SECOND
+            if row.pipeline and running:
+                for site, spent in bridged_at.items():
+                    share = spent / SECOND * row.busy_until(moment) / running
+                    lines[site] = lines.get(site, 0.0) + share
             found.append(
                 Bridge(
                     site=row.site,

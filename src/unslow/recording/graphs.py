@@ -77,9 +77,9 @@ class Graphs:
         if before is None or nodes > before:
             row.first += 1
             row.first_ns += call.own
-        if before is None:
-            row.start = row.last = nodes
-        elif nodes > before:
+        if row.calls == 1:
+            row.start = row.last = nodes if before is None else before
+        if before is not None and nodes > before:
             row.last = nodes
             if row.first <= GROWTHS_LOOKED_AT:
                 self._find_growth(row, session.graph, before)

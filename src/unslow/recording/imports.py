@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
@@ -23,8 +24,11 @@ class Imports:
         self._original: Any = None
 
     def when_imported(self, module: str, act: Callable[[], None]) -> None:
-        """Call `act` once, as soon as `module` has been imported."""
-        self._when_imported[module] = act
+        """Call `act` once, as soon as `module` has been imported; at once if it has been."""
+        if module in sys.modules:
+            act()
+        else:
+            self._when_imported[module] = act
 
     def install(self) -> None:
         """Start to watch."""

@@ -53,7 +53,7 @@ class KerasCalls:
         self._clock = clock
         self._rows: Table[KerasRow] = Table(KerasRow)
         self._callbacks: Table[CallbackRow] = Table(CallbackRow)
-        self._hooks: set[Any] = set()
+        self._hooks: dict[Any, tuple[type, str, Any]] = {}
         self._compiled_eagerly: dict[int, Place] = {}
         self._eager_calls: dict[tuple[Place, str], Place] = {}
 
@@ -139,7 +139,13 @@ class KerasCalls:
             place = self._clock.sites.keep(code, -1)
             watched = self._clock.within(function, f"callback {hook}", self._hook_noter(place))
             setattr(kind, hook, watched)
-            self._hooks.add(watched)
+            self._hooks[watched] = (kind, hook, function)
+
+    def take_back(self) -> None:
+        """Give the users' callbacks their own methods back."""
+        for kind, hook, function in self._hooks.values():
+            setattr(kind, hook, function)
+        self._hooks.clear()
 
     def _hook_noter(self, definition: Place) -> Any:
         def note(call: Call) -> None:

@@ -144,7 +144,7 @@ class Recorder:
             moment = time.monotonic()
             inside = clock.sample(main_frame(ident))
             if self._windows.tick(inside is not None, min(moment - before, 5 * SAMPLE_EVERY)):
-                self._windows.open(self._places(ident))
+                self._windows.open(self._places(ident), lambda: self._functions.executions)
             before = moment
             if moment >= next_write:
                 self.write()
@@ -165,16 +165,19 @@ class Recorder:
             return
         self.stopped = True
         end = now()
-        self._patches.take_back()
-        self._imports.take_back()
+        self._take_back()
         self._seen_windows = self._windows.read(self._functions.loops)
         self._write(self.recording(end, final=True))
 
     def abandon(self) -> None:
         """Stop watching without a word: this is a forked child of the program."""
         self.stopped = True
+        self._take_back()
+
+    def _take_back(self) -> None:
         self._patches.take_back()
         self._imports.take_back()
+        self._keras_calls.take_back()
 
     def write(self) -> None:
         """Write what was seen so far, whole or not at all."""
@@ -189,6 +192,7 @@ class Recorder:
     def recording(self, end: int, final: bool) -> Recording:
         """What was seen up to `end`; `final` when the program has ended."""
         times = self._main_times(end)
+        bridged_at = self._move_waits(times)
         parts = dict.fromkeys(PARTS, 0)
         for (_, part), spent in times.items():
             parts[part] += spent
@@ -220,7 +224,7 @@ class Recorder:
             functions_made=tuple(self._functions.made()),
             function_calls=tuple(self._functions.calls()),
             graphs=tuple(self._graphs.rows()),
-            bridges=tuple(self._bridges.rows()),
+            bridges=tuple(self._bridges.rows(bridged_at)),
             iterations=tuple(iterations),
             keras_calls=tuple(self._keras_calls.rows()),
             callbacks=tuple(self._keras_calls.callback_rows()),
@@ -251,11 +255,14 @@ class Recorder:
         for (place, part), spent in self._bridges.moved().items():
             add(place, part, -spent)
             add(place, "bridge", spent)
-        self._move_waits(times)
         return times
 
-    def _move_waits(self, times: dict[tuple[Site | None, str], int]) -> None:
-        """Move the waits that windows saw inside compiled functions out of the graph part."""
+    def _move_waits(self, times: dict[tuple[Site | None, str], int]) -> dict[Site, int]:
+        """Move the waits that windows saw inside compiled functions out of the graph part.
+
+        Returns the nanoseconds moved to the bridge part, by line.
+        """
+        bridged_at: dict[Site, int] = {}
         seen: dict[Site, list[float]] = {}
         for window in self._seen_windows:
             sums = seen.setdefault(window.site.at_line, [0.0, 0.0, 0.0])
@@ -270,6 +277,9 @@ class Recorder:
                 moved = int(available * share)
                 times[site, "graph"] = times.get((site, "graph"), 0) - moved
                 times[site, part] = times.get((site, part), 0) + moved
+                if part == "bridge":
+                    bridged_at[site] = moved
+        return bridged_at
 
     def _loop_seconds(self, lines: dict[Site, dict[str, float]]) -> dict[Site, float]:
         """Seconds of While loops in graphs by the line that made them, scaled from the windows."""

@@ -63,6 +63,7 @@ class Functions:
         self._names: dict[int, str] = {}
         self._nodes: dict[int, int] = {}
         self.loops: dict[str, Site] = {}
+        self.executions = 0
 
     def install(self, patches: seams.Patches) -> None:
         """Start to watch."""
@@ -175,6 +176,7 @@ class Functions:
 
     def _note_execution(self, call: Call) -> None:
         call.thread.executed += call.own
+        self.executions += 1
 
     def _note_eager_call(self, call: Call) -> None:
         row = self._calls.row(

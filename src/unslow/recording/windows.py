@@ -8,8 +8,7 @@ aside and read once the program has ended.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,13 @@ from unslow.recording.sites import Place
 from unslow.recording.tables import SECOND
 
 LENGTH = 0.2
-"""Seconds a window is open."""
+"""Seconds a window is open at least."""
+
+EXECUTIONS = 3
+"""Compiled calls that must have ended in it: one that outlasts the window leaves no trace."""
+
+LONGEST = 4.0
+"""Seconds a window is open at most."""
 
 FIRST = 0.4
 """Seconds inside compiled functions before the first window."""
@@ -99,15 +104,17 @@ class Windows:
             and sum(self._recent) >= LEAST_SHARE * len(self._recent)
         )
 
-    def open(self, seen: Iterable[Place | None]) -> None:
+    def open(self, seen: Iterable[Place | None], executions: Callable[[], int]) -> None:
         """Open a window; `seen` yields where in compiled functions the main thread is, as it runs.
 
-        The place is `None` where it is not inside one.
+        The place is `None` where it is not inside one. `executions` tells how many
+        compiled calls have ended so far.
         """
         self._next = max(self._next, self._inside) * FACTOR
         self._recent = []
         places: dict[Place, int] = {}
         start = now()
+        enough = executions() + EXECUTIONS
         with self._quiet():
             self._session = seams.profiler_session()
             try:
@@ -119,7 +126,10 @@ class Windows:
         for place in seen:
             if place is not None:
                 places[place] = places.get(place, 0) + 1
-            if now() - start >= LENGTH * SECOND or self.off is not None:
+            spent = (now() - start) / SECOND
+            if self.off is not None or spent >= LONGEST:
+                break
+            if spent >= LENGTH and executions() >= enough:
                 break
         with self._quiet():
             try:
@@ -138,10 +148,13 @@ class Windows:
         """What the windows showed, one row for the main place of each."""
         found = []
         for path, places, length in self._taken:
-            with suppress(OSError, ValueError):
+            try:
                 window = self._window(parse(path.read_bytes()), places, length, loops)
-                if window is not None:
-                    found.append(window)
+            except (OSError, ValueError) as error:
+                self.off = f"a window could not be read: {error}"
+                continue
+            if window is not None:
+                found.append(window)
         return found
 
     def _window(
