@@ -1,0 +1,86 @@
+"""The report as one JSON document, `schema: 1`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from unslow import __version__
+from unslow.finding import PARTS, Alternative, Finding
+from unslow.plain import to_plain
+from unslow.recording.data import Recording
+
+SCHEMA = 1
+
+
+def document(recording: Recording, findings: Iterable[Finding]) -> dict[str, Any]:
+    """The report on one run, made of what `json` can write."""
+    report = {
+        "unslow": __version__,
+        "schema": SCHEMA,
+        "partial": recording.partial,
+        "program": recording.program,
+        "machine": recording.machine,
+        "time": {"wall": recording.wall, "parts": _parts(recording.parts)},
+        "lines": [
+            {
+                "path": row.site.path,
+                "cell": row.site.cell,
+                "line": row.site.line,
+                "function": row.site.function,
+                "seconds": row.seconds,
+                "parts": row.parts,
+            }
+            for row in sorted(recording.lines, key=lambda row: -row.seconds)
+        ],
+        "threads": recording.threads,
+        "unwatched": recording.unwatched,
+        "notes": recording.notes,
+        "findings": [_finding(finding, recording.wall) for finding in findings],
+    }
+    plain: dict[str, Any] = to_plain(report)
+    return plain
+
+
+def _parts(parts: Mapping[str, float]) -> list[dict[str, Any]]:
+    names = [*PARTS, *(name for name in parts if name not in PARTS)]
+    return [{"name": name, "seconds": parts.get(name, 0.0)} for name in names]
+
+
+def _finding(finding: Finding, wall: float) -> dict[str, Any]:
+    site, cost = finding.site, finding.cost
+    return {
+        "code": finding.code,
+        "name": finding.name,
+        "kind": finding.kind,
+        "path": site.path,
+        "cell": site.cell,
+        "line": site.line,
+        "end_line": site.line if site.end_line is None else site.end_line,
+        "column": site.column,
+        "function": site.function,
+        "message": finding.message,
+        "cost": {
+            "seconds": cost.seconds,
+            "share": cost.seconds / wall if wall else 0.0,
+            "calls": cost.calls,
+            "bytes": cost.bytes,
+        },
+        "evidence": {"calls": cost.calls, "seconds": cost.seconds, **finding.evidence},
+        "gain": finding.gain,
+        "alternatives": [_alternative(each) for each in finding.alternatives],
+    }
+
+
+def _alternative(alternative: Alternative) -> dict[str, Any]:
+    proof = alternative.proof
+    return {
+        "name": alternative.name,
+        "ratio": proof and proof.ratio,
+        "interval": proof and proof.interval,
+        "pairs": proof and proof.pairs,
+        "equal": proof and proof.equal,
+        "max_error": proof and proof.max_error,
+        "safety": alternative.safety,
+        "edits": alternative.edits,
+    }
