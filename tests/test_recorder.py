@@ -132,11 +132,12 @@ def test_the_same_array_again_is_told_from_a_changed_one(tmp_path: Path) -> None
 
 def test_arrays_given_to_an_op_are_seen(tmp_path: Path) -> None:
     array = np.ones((200, 200))
+    tf.argmax(array)  # the first op of a process goes another way
     with recording(tmp_path) as so_far:
         for _ in range(40):
             tf.argmax(array)  # array to op
         [row] = at(so_far().conversions, "array to op")
-    assert (row.road, row.calls, row.repeats) == ("op", 40, 40)
+    assert (row.road, row.calls, row.repeats) == ("op", 40, 39)
 
 
 def test_lists_of_arrays_count_their_elements(tmp_path: Path) -> None:

@@ -25,6 +25,19 @@ ABSEIL_LOGS_SINCE = (2, 21)
 """The first TensorFlow whose log lines obey Abseil's threshold."""
 
 
+_DOORS = tuple(
+    str(Path("python") / name)
+    for name in (
+        "framework/importer.py",
+        "framework/ops.py",
+        "client/session.py",
+        "util/deprecation.py",
+        "util/dispatch.py",
+        "util/traceback_utils.py",
+    )
+)
+"""TensorFlow's files between a user's line and a graph, an import or a session."""
+
 _EAGER_RUN = "tensorflow.python.eager.polymorphic_function.eager_function_run"
 
 _LIBRARIES = tuple(
@@ -182,10 +195,11 @@ INTERPRETER_MODULES = (
 )
 
 
-def interpreter_seams(module: str) -> tuple[Seam, Seam]:
-    """The seams of a TFLite interpreter: its making and its invocation."""
+def interpreter_seams(module: str) -> tuple[Seam, Seam, Seam]:
+    """The seams of a TFLite interpreter: its making, its allocation and its invocation."""
     return (
         Seam("TFLite interpreters made", module, "Interpreter", "__init__"),
+        Seam("TFLite tensors allocated", module, "Interpreter", "allocate_tensors"),
         Seam("TFLite invocations", module, "Interpreter", "invoke"),
     )
 
@@ -386,6 +400,18 @@ def _abseil_threshold(folder: Path) -> tuple[Any, Any]:
         )
     except (OSError, AttributeError, StopIteration) as error:
         raise MissingSeam(f"TensorFlow's log threshold: {error}") from error
+
+
+def is_called_by_user(frame: Any, foreign: Callable[[str], bool]) -> bool:
+    """Whether a frame of TensorFlow's was entered from the user's code and not by TensorFlow.
+
+    Its public doors (decorators, dispatch, the module the symbol is in) lie between.
+    """
+    while frame is not None and in_library(frame.f_code.co_filename):
+        if not frame.f_code.co_filename.endswith(_DOORS):
+            return False
+        frame = frame.f_back
+    return frame is not None and not foreign(frame.f_code.co_filename)
 
 
 def sequential_model() -> Any:

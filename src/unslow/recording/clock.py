@@ -46,14 +46,28 @@ class OpRow:
     """One eager op type at one place. Times in nanoseconds.
 
     `python`: unwatched Python on the way to the op. `inspected` calls had their
-    arguments looked at; `arrays` of them were given NumPy arrays.
+    arguments looked at; `arrays` of them were given a NumPy array (the first
+    counts). In `pairs` of neighbouring calls it was the same array, unchanged,
+    `repeats` times. `seen`: what was seen of it last, at call `seen_call`.
     """
 
-    __slots__ = ("array_bytes", "arrays", "calls", "inspected", "ns", "python", "repeats", "seen")
+    __slots__ = (
+        "array_bytes",
+        "arrays",
+        "calls",
+        "inspected",
+        "ns",
+        "pairs",
+        "python",
+        "repeats",
+        "seen",
+        "seen_call",
+    )
 
     def __init__(self) -> None:
         self.calls = self.ns = self.python = 0
-        self.inspected = self.arrays = self.repeats = self.array_bytes = 0
+        self.inspected = self.arrays = self.array_bytes = 0
+        self.pairs = self.repeats = self.seen_call = 0
         self.seen: Any = None
 
 

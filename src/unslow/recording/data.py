@@ -82,7 +82,8 @@ class Conversion:
     `kind`: "array" (a NumPy array), "arrays" (a list or tuple of NumPy arrays),
     "list" (other sequences), "scalar". `road`: "convert" (a conversion of its
     own, timed) or "op" (inside an eager op's C++, whose `seconds` are what the
-    same conversion took when it was repeated after the program's end).
+    same conversion took when it was repeated after the program's end). Both are
+    in the part "convert".
     `repeats`: how many of the calls were given the array that the call before
     was given at this site, unchanged. `elements`: for "arrays", how many arrays
     in all.
@@ -275,7 +276,8 @@ class KerasCall:
     "predict_on_batch", "compile", "load_model", "model" (construction),
     "apply_gradients". `seconds` and `graph_seconds` (inside compiled functions)
     and `build_seconds` (tracing, building) are *inclusive*. `first_seconds`: the
-    longest call, which holds the tracing. `rows`: over all calls, 0 where
+    longest call, which holds the tracing. `parts`: the inclusive time by part of
+    the time budget. `rows`: over all calls, 0 where
     unknown. `batch_size`: the smallest seen. `steps`: optimizer steps.
     """
 
@@ -311,13 +313,18 @@ class CallbackTime:
 
 @dataclass(frozen=True)
 class InterpreterUse:
-    """TFLite / LiteRT interpreters made and invoked at one line. Seconds per action."""
+    """TFLite / LiteRT interpreters made and invoked at one line.
+
+    `make_seconds`: in making those made here and in allocating their tensors,
+    wherever that was done; `claims` says where.
+    """
 
     site: Site
     made: int
     make_seconds: float
     invocations: int
     invoke_seconds: float
+    claims: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from _thread import get_ident
 from collections.abc import Callable
@@ -16,7 +17,11 @@ from unslow.recording.sites import NOWHERE
 from unslow.recording.tables import SECOND
 
 INSPECT_EVERY = 16
-"""Calls of an op at a place of which one has its arguments looked at; slow ones always."""
+"""Calls of an op at a place of which two neighbours have their arguments looked at; slow
+ones always."""
+
+ALIGNMENT = 64
+"""Bytes. TensorFlow takes an array so aligned as it is, and copies any other."""
 
 SLOW_OP = 100_000
 """Nanoseconds from which looking at an op's arguments costs nothing in comparison."""
@@ -81,7 +86,7 @@ class EagerOps:
                 codes[id(code)] = code
             calls = row.calls = row.calls + 1
             row.ns += own
-            if calls % INSPECT_EVERY == 1 or own > SLOW_OP:
+            if calls % INSPECT_EVERY < 2 or own > SLOW_OP:
                 inspect(row, args)
             if not thread.depth:
                 gap = start - thread.last
@@ -108,9 +113,13 @@ class EagerOps:
                 row.arrays += 1
                 row.array_bytes += value.nbytes
                 seen = (id(value), fingerprint(value))
-                if row.seen is not None and row.seen[0] == seen:
-                    row.repeats += 1
-                row.seen = (seen, str(value.dtype), value.shape)
+                if row.seen is not None and row.seen_call == row.calls - 1:
+                    row.pairs += 1
+                    row.repeats += row.seen[0] == seen
+                address = value.__array_interface__["data"][0]
+                row.seen = (seen, str(value.dtype), value.shape, address % ALIGNMENT)
+                row.seen_call = row.calls
+                break
 
     def counts(self) -> list[OpCount]:
         """Calls and own seconds of each op type at each site."""
@@ -143,9 +152,9 @@ class EagerOps:
                     site = self._clock.sites.site((code, instruction))
                     if not row.arrays or site is None:
                         continue
-                    _, dtype, shape = row.seen
+                    _, dtype, shape, offset = row.seen
                     calls = row.calls * row.arrays // row.inspected
-                    each = conversion_seconds(dtype, shape) if final else 0.0
+                    each = conversion_seconds(dtype, shape, offset) if final else 0.0
                     found.append(
                         Conversion(
                             site=site,
@@ -153,7 +162,7 @@ class EagerOps:
                             road="op",
                             dtype=dtype,
                             calls=calls,
-                            repeats=calls * row.repeats // max(1, row.arrays - 1),
+                            repeats=(calls - 1) * row.repeats // max(1, row.pairs),
                             seconds=min(calls * each, row.ns / SECOND),
                             bytes=row.array_bytes * calls // row.arrays,
                             main=thread.main,
@@ -162,16 +171,24 @@ class EagerOps:
         return found
 
 
-def conversion_seconds(dtype: str, shape: tuple[int, ...]) -> float:
-    """Seconds of making a tensor of a NumPy array of this dtype and shape: the median of 5."""
+def conversion_seconds(dtype: str, shape: tuple[int, ...], offset: int) -> float:
+    """Seconds of making a tensor of a NumPy array: the median of 5.
+
+    The array has this dtype and shape and stands `offset` bytes behind a multiple
+    of `ALIGNMENT`.
+    """
     numpy = seams.loaded("numpy")
     try:
-        array = numpy.zeros(shape, dtype)
+        kind = numpy.dtype(dtype)
+        size = kind.itemsize * math.prod(shape)
+        memory = numpy.ones(size + 2 * ALIGNMENT, numpy.uint8)
+        start = (offset - memory.__array_interface__["data"][0]) % ALIGNMENT
+        array = memory[start : start + size].view(kind).reshape(shape)
     except (MemoryError, TypeError, ValueError):
         return 0.0
     times = []
     for _ in range(5):
-        start = now()
+        began = now()
         seams.eager_tensor(array)
-        times.append(now() - start)
+        times.append(now() - began)
     return sorted(times)[2] / SECOND

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import weakref
 from typing import Any
 
@@ -53,7 +54,10 @@ class Graphs:
         return self._clock.watch(original, "build", self._counter(action), self._outside_functions)
 
     def _outside_functions(self, thread: ThreadClock, args: tuple[Any, ...]) -> bool:
-        return not thread.tracing and not (args and seams.is_graph_function(args[0]))
+        if thread.tracing or (args and seams.is_graph_function(args[0])):
+            return False
+        # TensorFlow makes graphs on its own account too, to convert or load a model.
+        return seams.is_called_by_user(sys._getframe(2), self._clock.sites.foreign.__getitem__)
 
     def _counter(self, action: str) -> Any:
         def note(call: Call) -> None:

@@ -157,32 +157,36 @@ class KerasCalls:
 
     def rows(self) -> list[KerasCall]:
         """Keras calls so far."""
-        found = []
+        groups: dict[tuple[Place, str], list[Context]] = {}
         for thread in list(self._clock.threads.values()):
             for context in thread.root.subtree():
-                site = self._clock.sites.site(context.place)
-                if context.kind not in (KERAS, APPLY) or site is None or not context.calls:
-                    continue
-                parts = self._parts(context)
-                row = self._rows.get(*context.place, context.label) or KerasRow()
-                found.append(
-                    KerasCall(
-                        site=site,
-                        method=context.label,
-                        calls=context.calls,
-                        seconds=context.ns / SECOND,
-                        graph_seconds=parts.get("graph", 0.0),
-                        build_seconds=parts.get("build", 0.0),
-                        first_seconds=context.longest / SECOND,
-                        rows=row.rows,
-                        batch_size=row.batch_size,
-                        epochs=row.epochs,
-                        steps=row.steps,
-                        steps_per_execution=int(row.steps_per_execution),
-                        run_eagerly=row.run_eagerly,
-                        parts=parts,
-                    )
+                if context.kind in (KERAS, APPLY) and context.calls:
+                    groups.setdefault((context.place, context.label), []).append(context)
+        found = []
+        for (place, method), contexts in groups.items():
+            site = self._clock.sites.site(place)
+            if site is None:
+                continue
+            parts = self._parts(contexts)
+            row = self._rows.get(*place, method) or KerasRow()
+            found.append(
+                KerasCall(
+                    site=site,
+                    method=method,
+                    calls=sum(context.calls for context in contexts),
+                    seconds=sum(context.ns for context in contexts) / SECOND,
+                    graph_seconds=parts.get("graph", 0.0),
+                    build_seconds=parts.get("build", 0.0),
+                    first_seconds=max(context.longest for context in contexts) / SECOND,
+                    rows=row.rows,
+                    batch_size=row.batch_size,
+                    epochs=row.epochs,
+                    steps=row.steps,
+                    steps_per_execution=int(row.steps_per_execution),
+                    run_eagerly=row.run_eagerly,
+                    parts=parts,
                 )
+            )
         return found
 
     def run_eagerly(self) -> list[tuple[Place, Context]]:
@@ -193,11 +197,12 @@ class KerasCalls:
             if context.kind == KERAS and (context.place, context.label) in self._eager_calls
         ]
 
-    def _parts(self, context: Context) -> dict[str, float]:
+    def _parts(self, contexts: list[Context]) -> dict[str, float]:
         parts: dict[str, float] = {}
-        for node in context.subtree():
-            for _, part, spent in self._clock.times(node):
-                parts[part] = parts.get(part, 0.0) + spent / SECOND
+        for context in contexts:
+            for node in context.subtree():
+                for _, part, spent in self._clock.times(node):
+                    parts[part] = parts.get(part, 0.0) + spent / SECOND
         return parts
 
     def callback_rows(self) -> list[CallbackTime]:

@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import time
-from _thread import start_new_thread
+from _thread import allocate_lock, start_new_thread
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +48,9 @@ SAMPLE_EVERY = 0.02
 WRITE_EVERY = 3.0
 """Seconds between two writings of the recording, at least."""
 
+LONGEST_STOP = 30.0
+"""Seconds to wait for the recorder's thread at the end; the profiler may be collecting."""
+
 WRITE_SHARE = 0.005
 """The part of the run that writing the recording may take."""
 
@@ -63,6 +66,7 @@ class Recorder:
         self._parent = os.getppid()
         self._patches = seams.Patches()
         self.stopped = False
+        self._sampling = allocate_lock()
         sites = Sites(include, self._base)
         self.clock = clock = Clock(sites)
         self._imports = Imports(clock)
@@ -121,6 +125,7 @@ class Recorder:
                 self._windows.install(self._patches)
         finally:
             thread.muted = muted
+        self._sampling.acquire()
         start_new_thread(self._sample, ())
 
     def _keras_is_there(self) -> None:
@@ -133,6 +138,12 @@ class Recorder:
 
     def _sample(self) -> None:
         """The recorder's own thread: look where the program is, open windows, write."""
+        try:
+            self._sample_until_stopped()
+        finally:
+            self._sampling.release()
+
+    def _sample_until_stopped(self) -> None:
         ident = self._main_ident()
         clock = self.clock
         next_write = time.monotonic() + WRITE_EVERY
@@ -143,7 +154,7 @@ class Recorder:
                 return
             moment = time.monotonic()
             inside = clock.sample(main_frame(ident))
-            if self._windows.tick(inside is not None, min(moment - before, 5 * SAMPLE_EVERY)):
+            if self._windows.tick(inside, min(moment - before, 5 * SAMPLE_EVERY)):
                 self._windows.open(self._places(ident), lambda: self._functions.executions)
             before = moment
             if moment >= next_write:
@@ -165,6 +176,9 @@ class Recorder:
             return
         self.stopped = True
         end = now()
+        # A thread that the end of the process catches inside the profiler aborts it.
+        if self._sampling.acquire(timeout=LONGEST_STOP):
+            self._sampling.release()
         self._take_back()
         self._seen_windows = self._windows.read(self._functions.loops)
         self._write(self.recording(end, final=True))
@@ -192,6 +206,12 @@ class Recorder:
     def recording(self, end: int, final: bool) -> Recording:
         """What was seen up to `end`; `final` when the program has ended."""
         times = self._main_times(end)
+        in_ops = self._eager.conversions(final)
+        for row in in_ops:
+            if row.main:
+                at, spent = row.site.at_line, int(row.seconds * SECOND)
+                times[at, "eager"] = times.get((at, "eager"), 0) - spent
+                times[at, "convert"] = times.get((at, "convert"), 0) + spent
         bridged_at = self._move_waits(times)
         parts = dict.fromkeys(PARTS, 0)
         for (_, part), spent in times.items():
@@ -218,7 +238,7 @@ class Recorder:
             ),
             threads=tuple(self._thread_times()),
             ops=tuple(self._eager.counts()),
-            conversions=(*self._conversions.rows(), *self._eager.conversions(final)),
+            conversions=(*self._conversions.rows(), *in_ops),
             syncs=tuple(self._syncs.rows()),
             tracings=tuple(self._functions.tracings()),
             functions_made=tuple(self._functions.made()),
@@ -252,7 +272,10 @@ class Recorder:
         for place, spent in self.clock.pending(end).items():
             if place != NOWHERE:
                 add(place, "python", spent)
-        for (place, part), spent in self._bridges.moved().items():
+        for (place, part), waited in self._bridges.moved().items():
+            site = site_of(place)
+            line = None if site is None else site.at_line
+            spent = min(waited, times.get((line, part), 0))
             add(place, part, -spent)
             add(place, "bridge", spent)
         return times

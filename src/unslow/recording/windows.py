@@ -1,8 +1,8 @@
 """Short windows in which TensorFlow's profiler shows what Python cannot see.
 
-A window opens while the main thread is inside compiled functions: first after
-half a second of that, then after ever longer. What the profiler returns is put
-aside and read once the program has ended.
+A window opens while a line is inside compiled functions: first after it has been
+for half a second, then after ever longer. What the profiler returns is put aside
+and read once the program has ended.
 """
 
 from __future__ import annotations
@@ -30,16 +30,13 @@ LONGEST = 4.0
 """Seconds a window is open at most."""
 
 FIRST = 0.4
-"""Seconds inside compiled functions before the first window."""
+"""Seconds of a line inside compiled functions before its first window."""
 
 FACTOR = 4
-"""How much later each next window opens."""
+"""How much later each next window of the line opens."""
 
-MOST = 8
+MOST = 12
 """Windows in one run."""
-
-LEAST_SHARE = 0.5
-"""Of the last second, the part inside compiled functions from which a window is worth it."""
 
 LOOP_GAP = 200_000_000
 """Picoseconds between two ops of a loop that still belong to one run of it."""
@@ -55,9 +52,8 @@ class Windows:
     def __init__(self, clock: Clock, directory: Path) -> None:
         self._clock = clock
         self._directory = directory
-        self._next = FIRST
-        self._inside = 0.0
-        self._recent: list[bool] = []
+        self._next: dict[Place, float] = {}
+        self._inside: dict[Place, float] = {}
         self._taken: list[tuple[Path, dict[Place, int], float]] = []
         self._session: Any = None
         self._quiet: Any = None
@@ -92,17 +88,20 @@ class Windows:
         start.__wrapped__ = original  # type: ignore[attr-defined]
         return self._clock.disguise(start)
 
-    def tick(self, inside: bool, seconds: float) -> bool:
-        """Tell whether the main thread is inside a compiled function; whether to open one now."""
-        self._recent = [*self._recent[-49:], inside]
-        if inside:
-            self._inside += seconds
-        return (
-            self.off is None
-            and len(self._taken) < MOST
-            and self._inside >= self._next
-            and sum(self._recent) >= LEAST_SHARE * len(self._recent)
-        )
+    def tick(self, place: Place | None, seconds: float) -> bool:
+        """Tell where the main thread is inside a compiled function; whether to open a window now.
+
+        `seconds`: since the last call.
+        """
+        if place is None:
+            return False
+        inside = self._inside[place] = self._inside.get(place, 0.0) + seconds
+        if self.off is not None or len(self._taken) >= MOST:
+            return False
+        if inside < self._next.get(place, FIRST):
+            return False
+        self._next[place] = inside * FACTOR
+        return True
 
     def open(self, seen: Iterable[Place | None], executions: Callable[[], int]) -> None:
         """Open a window; `seen` yields where in compiled functions the main thread is, as it runs.
@@ -110,8 +109,6 @@ class Windows:
         The place is `None` where it is not inside one. `executions` tells how many
         compiled calls have ended so far.
         """
-        self._next = max(self._next, self._inside) * FACTOR
-        self._recent = []
         places: dict[Place, int] = {}
         start = now()
         enough = executions() + EXECUTIONS
