@@ -119,6 +119,11 @@ def by_line(rows: Iterable[Any]) -> Iterator[tuple[Site, list[Any]]]:
         yield group[0].site, group
 
 
+def same_line(one: Site | Claim, other: Site | Claim) -> bool:
+    """Whether both stand at one line of one file or cell."""
+    return (one.path, one.cell, one.line) == (other.path, other.cell, other.line)
+
+
 def seconds_text(seconds: float) -> str:
     """A duration as people say it: `3.2 s`, `41 ms`, `7.5 µs`."""
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
