@@ -1,0 +1,195 @@
+"""TF204: training steps that run op by op."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from unslow.catalogue.graphs import _tracing
+from unslow.catalogue.page import (
+    Page,
+    by_line,
+    cost_of,
+    count_text,
+    matters,
+    same_line,
+    seconds_text,
+)
+from unslow.finding import Claim, Finding, Site
+from unslow.recording.data import Recording, TapeSteps
+
+LEAST_STEPS = 20
+LEAST_OPS = 20
+PARTS = ("eager", "convert", "python")
+
+
+class EagerHotLoop(Page):
+    """A training step with a gradient tape runs outside a compiled function.
+
+    ## What it is
+    A loop opens a `GradientTape`, computes a loss, takes gradients and applies them, and no
+    `@tf.function` stands above it. Every op of it is called from Python.
+
+    ## Why it is slow
+    Each op costs 10 to 50 µs of Python and dispatch before it computes, the tape notes it,
+    and its gradient is one or two ops more. A small network has hundreds of ops in a step. The
+    optimizer runs several for each variable. Compiled, the step is one call: often 5x to
+    30x faster.
+
+    ## When it does not matter
+    Few steps, as a trace costs more than dozens of them. Steps whose ops are large, such as
+    convolutions of big images: there dispatch is a small share. Around a single small op
+    a compiled function is slower than none.
+
+    ## What to do
+    Put `@tf.function` on the function that holds the tape and the update, and call it with
+    tensors.
+
+    ## Safety of the fix
+    Python code in the step runs only while tracing: printing, appending to lists, counters,
+    `.numpy()`, NumPy's random numbers and `time` calls must move outside or become ops.
+    Variables, the optimizer's too, must exist before the second trace. Look for recursion
+    and generators, which cannot be compiled.
+    """
+
+    code = "TF204"
+    name = "eager-hot-loop"
+
+    slow = """\
+import tensorflow as tf
+
+features = tf.random.stateless_normal((64, 16), seed=(1, 2))
+labels = tf.cast(tf.reduce_sum(features[:, :3], axis=1) > 0, tf.float32)
+sizes = (16, 32, 32, 16, 1)
+weights = [
+    tf.Variable(tf.random.stateless_normal(shape, seed=shape) / shape[0] ** 0.5)
+    for shape in zip(sizes, sizes[1:])
+]
+momenta = [tf.Variable(tf.zeros_like(weight)) for weight in weights]
+
+
+def train_step(x, y):
+    with tf.GradientTape() as tape:
+        for weight in weights[:-1]:
+            x = tf.nn.relu(x @ weight)
+        logits = tf.squeeze(x @ weights[-1], axis=1)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=logits)
+        loss = tf.reduce_mean(losses)
+    gradients = tape.gradient(loss, weights)  # <- slow
+    for weight, momentum, gradient in zip(weights, momenta, gradients):
+        momentum.assign(0.9 * momentum + gradient)
+        weight.assign_sub(0.002 * momentum)
+    return loss
+
+
+for step in range(700):
+    loss = train_step(features, labels)
+print("loss", round(float(loss), 2))
+"""
+
+    fast = """\
+import tensorflow as tf
+
+features = tf.random.stateless_normal((64, 16), seed=(1, 2))
+labels = tf.cast(tf.reduce_sum(features[:, :3], axis=1) > 0, tf.float32)
+sizes = (16, 32, 32, 16, 1)
+weights = [
+    tf.Variable(tf.random.stateless_normal(shape, seed=shape) / shape[0] ** 0.5)
+    for shape in zip(sizes, sizes[1:])
+]
+momenta = [tf.Variable(tf.zeros_like(weight)) for weight in weights]
+
+
+@tf.function
+def train_step(x, y):
+    with tf.GradientTape() as tape:
+        for weight in weights[:-1]:
+            x = tf.nn.relu(x @ weight)
+        logits = tf.squeeze(x @ weights[-1], axis=1)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=logits)
+        loss = tf.reduce_mean(losses)
+    gradients = tape.gradient(loss, weights)
+    for weight, momentum, gradient in zip(weights, momenta, gradients):
+        momentum.assign(0.9 * momentum + gradient)
+        weight.assign_sub(0.002 * momentum)
+    return loss
+
+
+for step in range(700):
+    loss = train_step(features, labels)
+print("loss", round(float(loss), 2))
+"""
+
+    fine = (
+        """\
+import tensorflow as tf
+
+photo = tf.Variable(tf.random.stateless_uniform((1, 160, 160, 3), seed=(1, 2)))
+filters = tf.random.stateless_normal((5, 5, 3, 64), seed=(3, 4)) * 0.1
+style = tf.random.stateless_normal((5, 5, 64, 32), seed=(5, 6)) * 0.05
+
+for step in range(24):
+    with tf.GradientTape() as tape:
+        maps = tf.nn.conv2d(photo, filters, strides=1, padding="SAME")
+        loss = tf.reduce_mean(tf.nn.conv2d(tf.nn.relu(maps), style, 1, "SAME") ** 2)
+    gradient = tape.gradient(loss, photo)
+    photo.assign_sub(0.1 * gradient)
+print("loss", round(float(loss), 3))
+""",
+        """\
+import tensorflow as tf
+
+weights = [tf.Variable(tf.random.stateless_normal((64, 64), seed=(n, 1))) for n in range(12)]
+batch = tf.random.stateless_normal((64, 64), seed=(3, 4))
+
+norms = []
+for check in range(5):
+    x = batch
+    with tf.GradientTape() as tape:
+        for weight in weights:
+            x = tf.tanh(x @ weight)
+        loss = tf.reduce_mean(x**2)
+    gradients = tape.gradient(loss, weights)
+    norms.append(float(tf.linalg.global_norm(gradients)))
+print("norms", len(norms))
+""",
+    )
+
+    def in_recording(self, recording: Recording) -> Iterator[Finding]:
+        """Steps of many cheap eager ops, unless a setting forced them to run so."""
+        for site, rows in by_line(recording.tape_steps):
+            steps = sum(row.steps for row in rows)
+            ops = sum(row.ops for row in rows)
+            claims = [c for row in rows for c in row.claims if c.part in PARTS]
+            cost = cost_of(claims, calls=steps)
+            seconds = sum(c.seconds for row in rows for c in row.claims if c.part != "recorder")
+            if (
+                steps < LEAST_STEPS
+                or ops < LEAST_OPS * steps
+                or not matters(recording, cost.seconds)
+                or sum(row.op_seconds for row in rows) > _tracing.MOST_OP_SECONDS * ops
+                or cost.seconds < seconds / 2
+                or _is_forced(recording, site, rows)
+            ):
+                continue
+            evidence = {
+                "calls": steps,
+                "seconds": cost.seconds,
+                "ops": ops,
+                "ops_per_step": ops / steps,
+                "seconds_per_step": cost.seconds / steps,
+                "function": site.function,
+            }
+            where = "" if site.function == "<module>" else f" of {site.function}()"
+            message = (
+                f"{count_text(steps)} training steps{where} ran op by op: "
+                f"{count_text(round(ops / steps))} ops and {seconds_text(cost.seconds / steps)} "
+                "a step, most of it Python and dispatch that a compiled function does not pay."
+            )
+            yield self.problem(site.at_line, message, cost, evidence)
+
+
+def _is_forced(recording: Recording, site: Site, rows: list[TapeSteps]) -> bool:
+    """Whether the steps stand in a compiled function that a setting made run eagerly."""
+    forced = [claim for setting in recording.settings for claim in setting.claims]
+    lines: list[Site | Claim] = [site, *(claim for row in rows for claim in row.claims)]
+    return any(same_line(one, other) for one in forced for other in lines)
