@@ -50,6 +50,4 @@ def diagnose(recording: Recording) -> list[Finding]:
     findings: Iterable[Finding] = (
         finding for each in pages() for finding in each.in_recording(recording)
     )
-    return sorted(
-        findings, key=lambda f: (-f.cost.seconds, f.code, f.site.path, f.site.line)
-    )
+    return sorted(findings, key=lambda f: (-f.cost.seconds, f.code, f.site.path, f.site.line))

@@ -1,0 +1,148 @@
+"""TF403: batches of one row or a few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from unslow.catalogue.models import _keras
+from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
+from unslow.finding import Finding
+from unslow.recording.data import KerasCall, Recording
+
+SMALL_BATCH = 8
+USUAL_BATCH = 32
+LEAST_STEPS = 200
+LEAST_STEPS_PER_CALL = 50
+LONG_STEP = 20e-3
+LEAST_OVERHEAD = 0.2
+
+
+class BatchOfOne(Page):
+    """`fit`, `evaluate` or `predict` works through the data in batches of one to eight rows.
+
+    ## What it is
+    A literal `batch_size=1`, or another very small one, with many steps.
+
+    ## Why it is slow
+    A step costs in the order of a millisecond before the model computes anything: fetching
+    the batch, calling the compiled function, updating metrics, calling callbacks. Inside,
+    every op starts for a handful of numbers and leaves most of the processor idle. A row in
+    a batch of 32 is often 5x cheaper than a row alone.
+
+    ## When it does not matter
+    Where one row is much work, as in large images or long sequences, and where memory
+    leaves no room for more.
+
+    ## What to do
+    Raise `batch_size`: 32 is Keras's own choice; for `predict` and `evaluate` take what
+    memory allows. When training, look at the learning rate again: larger batches take fewer
+    steps per epoch, so they usually need a higher one. Where small batches are wanted for
+    training itself, `compile(steps_per_execution=…)` makes the steps cheaper and leaves
+    the results alone.
+
+    ## Safety of the fix
+    For `predict` and `evaluate` results stay equal up to rounding. For `fit` they do not:
+    the batch size is part of how the model learns. The user has to decide.
+    """
+
+    code = "TF403"
+    name = "batch-of-one"
+
+    slow = """\
+import numpy as np
+import tensorflow as tf
+
+tf.keras.utils.set_random_seed(5)
+model = tf.keras.Sequential(
+    [
+        tf.keras.Input((40,)),
+        tf.keras.layers.Dense(128, activation="relu"),
+        tf.keras.layers.Dense(3, activation="softmax"),
+    ]
+)
+transactions = np.random.default_rng(15).normal(size=(2_000, 40)).astype("float32")
+
+scores = model.predict(transactions, batch_size=1, verbose=0)  # <- slow
+print(f"mean score {scores[:, 0].mean():.4f}")
+"""
+
+    fast = slow.replace(", batch_size=1, verbose=0)  # <- slow", ", batch_size=250, verbose=0)")
+
+    fine = (
+        """\
+import numpy as np
+import tensorflow as tf
+
+tf.keras.utils.set_random_seed(6)
+model = tf.keras.Sequential(
+    [
+        tf.keras.Input((128, 128, 3)),
+        tf.keras.layers.Conv2D(48, 3, activation="relu"),
+        tf.keras.layers.Conv2D(48, 3, activation="relu"),
+        tf.keras.layers.GlobalAveragePooling2D(),
+        tf.keras.layers.Dense(4),
+    ]
+)
+scans = np.random.default_rng(16).normal(size=(24, 128, 128, 3)).astype("float32")
+
+scores = model.predict(scans, batch_size=1, verbose=0)
+print(scores.shape)
+""",
+        """\
+import numpy as np
+import tensorflow as tf
+
+tf.keras.utils.set_random_seed(7)
+model = tf.keras.Sequential([tf.keras.Input((40,)), tf.keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+rng = np.random.default_rng(17)
+rows = rng.normal(size=(64, 40)).astype("float32")
+
+model.fit(rows, rows.sum(axis=1), batch_size=4, epochs=2, verbose=0)
+print(model.count_params())
+""",
+    )
+
+    def in_recording(self, recording: Recording) -> Iterator[Finding]:
+        """Keras calls with many short steps of a few rows."""
+        for call in _keras.calls_by_line(recording, "fit", "evaluate", "predict"):
+            size = call.batch_size
+            if size is None or not 1 <= size <= SMALL_BATCH or call.run_eagerly:
+                continue
+            steps = _steps(call, size)
+            if steps < max(LEAST_STEPS, LEAST_STEPS_PER_CALL * call.calls):
+                continue
+            running = _keras.running(call)
+            around = _keras.around(recording, call)
+            if running / steps > LONG_STEP or around < LEAST_OVERHEAD * running:
+                continue
+            # Fewer steps save what is spent around them; what is saved inside is not known.
+            claims = _keras.spread(
+                recording,
+                call.site,
+                around * (1 - size / USUAL_BATCH),
+                parts=_keras.AROUND_PARTS,
+            )
+            cost = cost_of(claims, calls=call.calls)
+            if not matters(recording, cost.seconds):
+                continue
+            evidence = {
+                "calls": call.calls,
+                "seconds": cost.seconds,
+                "batch_size": size,
+                "steps": steps,
+                "seconds_per_step": running / steps,
+                "model_seconds_per_step": call.graph_seconds / steps,
+            }
+            message = (
+                f"{call.method}() took {count_text(steps)} steps in batches of {size}: "
+                f"{seconds_text(running / steps)} a step, "
+                f"{seconds_text(call.graph_seconds / steps)} of it in the compiled model."
+            )
+            yield self.problem(call.site, message, cost, evidence)
+
+
+def _steps(call: KerasCall, size: int) -> int:
+    if call.steps:
+        return call.steps
+    return call.rows // size

@@ -1,0 +1,170 @@
+"""TF404: a TFLite interpreter made for every call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from unslow.catalogue.page import (
+    Page,
+    by_line,
+    cost_of,
+    count_text,
+    matters,
+    seconds_text,
+)
+from unslow.finding import Finding
+from unslow.recording.data import Recording
+
+LEAST_MADE = 5
+
+
+class InterpreterPerCall(Page):
+    """A TFLite or LiteRT `Interpreter` is made again for every input.
+
+    ## What it is
+    `Interpreter(…)` in a loop, or in a function that answers one request.
+
+    ## Why it is slow
+    Making an interpreter reads the model, plans its memory and prepares every op for this
+    processor, which includes copying weights into the order that the fast kernels want. For
+    a small model the inference itself takes microseconds: keeping the interpreter is often
+    50x faster.
+
+    ## When it does not matter
+    Once per process, once per thread, or once for each of several models.
+
+    ## What to do
+    Make the interpreter and call `allocate_tensors()` once, keep it, and in the loop call
+    only `set_tensor`, `invoke` and `get_tensor`. Set `num_threads` for larger models; for
+    tiny ones a single thread is faster. Recent TensorFlow points to the package
+    `ai_edge_litert` for the same class.
+
+    ## Safety of the fix
+    Results stay equal for models without state. An interpreter is not safe to use from two
+    threads at once: keep one per thread. A model with variables carries their values on to
+    the next call: `reset_all_variables()` puts them back.
+    """
+
+    code = "TF404"
+    name = "interpreter-per-call"
+
+    slow = """\
+import warnings
+
+import numpy as np
+import tensorflow as tf
+
+warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated.*")
+rng = np.random.default_rng(18)
+from_input = rng.normal(size=(12, 32)).astype("float32") * 0.2
+from_state = rng.normal(size=(32, 32)).astype("float32") * 0.2
+
+
+@tf.function(input_signature=[tf.TensorSpec((80, 12), tf.float32)])
+def recurrent(signal):
+    state = tf.zeros((1, 32))
+    for step in range(80):
+        state = tf.tanh(signal[step : step + 1] @ from_input + state @ from_state)
+    return state
+
+
+converter = tf.lite.TFLiteConverter.from_concrete_functions(
+    [recurrent.get_concrete_function()], tf.Module()
+)
+model = converter.convert()
+
+
+def detect(signal):
+    interpreter = tf.lite.Interpreter(model_content=model)  # <- slow
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], signal)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+signals = rng.normal(size=(800, 80, 12)).astype("float32")
+energy = sum(float(np.abs(detect(signal)).sum()) for signal in signals)
+print(f"energy {energy:.1f}")
+"""
+
+    fast = slow.replace(
+        """\
+def detect(signal):
+    interpreter = tf.lite.Interpreter(model_content=model)  # <- slow
+    interpreter.allocate_tensors()
+    interpreter""",
+        """\
+interpreter = tf.lite.Interpreter(model_content=model)
+interpreter.allocate_tensors()
+
+
+def detect(signal):
+    interpreter""",
+    )
+
+    fine = (
+        """\
+import warnings
+
+import numpy as np
+import tensorflow as tf
+
+warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated.*")
+rng = np.random.default_rng(19)
+
+
+def converted(size):
+    @tf.function(input_signature=[tf.TensorSpec((1, size), tf.float32)])
+    def mean(signal):
+        return tf.reduce_mean(signal, axis=1)
+
+    return tf.lite.TFLiteConverter.from_concrete_functions(
+        [mean.get_concrete_function()], tf.Module()
+    ).convert()
+
+
+interpreters = {}
+for size in (100, 200):
+    interpreters[size] = tf.lite.Interpreter(model_content=converted(size))
+    interpreters[size].allocate_tensors()
+
+total = 0.0
+for size, interpreter in interpreters.items():
+    for signal in rng.normal(size=(2_000, 1, size)).astype("float32"):
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], signal)
+        interpreter.invoke()
+        result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+        total += float(result[0])
+print(f"total {total:.2f}")
+""",
+    )
+
+    def in_recording(self, recording: Recording) -> Iterator[Finding]:
+        """Lines that made many interpreters."""
+        for site, rows in by_line(recording.interpreters):
+            made = sum(row.made for row in rows)
+            if made < LEAST_MADE:
+                continue
+            needless = (made - 1) / made
+            seconds = sum(row.make_seconds for row in rows) * needless
+            claims = [
+                replace(each, seconds=each.seconds * needless)
+                for row in rows
+                for each in row.claims
+            ]
+            cost = cost_of(claims, calls=made)
+            if not matters(recording, cost.seconds):
+                continue
+            uses = sum(row.invocations for row in rows)
+            evidence = {
+                "calls": made,
+                "seconds": cost.seconds,
+                "seconds_per_interpreter": seconds / (made - 1),
+                "invocations": uses,
+            }
+            message = (
+                f"Made {count_text(made)} TFLite interpreters here, "
+                f"{seconds_text(seconds / (made - 1))} each; one can be kept."
+            )
+            yield self.problem(site.at_line, message, cost, evidence)

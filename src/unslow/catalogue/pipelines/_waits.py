@@ -1,0 +1,113 @@
+"""Reading a Recording's tables of iterators and waits: what the pages of this family share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from unslow.catalogue.page import by_line, claim, same_line
+from unslow.finding import Claim, Site
+from unslow.recording.data import Bridge, Iteration, Recording
+
+RESTARTS = 10
+"""Fewer iterators at one line than this are nobody's trouble."""
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """Iterators made again and again at one line, each for an element or two."""
+
+    site: Site
+    made: int
+    elements: int
+    make_seconds: float
+    takes: tuple[Iteration, ...]
+    """Where the elements were taken: at the line itself, or at other lines of its function."""
+
+
+def restarts(recording: Recording) -> Iterator[Restarts]:
+    """Lines that made many iterators for very few elements each."""
+    rows = [row for row in recording.iterations if not row.keras]
+    lines = [(site, tuple(group)) for site, group in by_line(rows)]
+    for site, group in lines:
+        made = sum(row.iterators for row in group)
+        if made < RESTARTS:
+            continue
+        takes = group
+        if not any(row.elements for row in group):
+            # `batches = iter(dataset)` on one line, `next(batches)` on another.
+            takes = tuple(
+                row
+                for other, others in lines
+                if _function(other) == _function(site) and not any(o.iterators for o in others)
+                for row in others
+            )
+        elements = sum(row.elements for row in takes)
+        if 0 < elements <= 2 * made:
+            making = sum(row.make_seconds for row in group)
+            yield Restarts(site, made, elements, making, takes)
+
+
+def _function(site: Site) -> tuple[str, int | None, str]:
+    return site.path, site.cell, site.function
+
+
+def seconds_after_start(recording: Recording) -> float:
+    """The run without imports, building and the recorder's own cost."""
+    idle = sum(recording.parts.get(part, 0.0) for part in ("imports", "build", "recorder"))
+    return max(recording.wall - idle, 0.0)
+
+
+def function_seconds(recording: Recording, site: Site) -> float:
+    """The main thread's time at all lines of the function of `site`, start-up left out."""
+    return sum(
+        seconds
+        for row in recording.lines
+        if _function(row.site) == _function(site)
+        for part, seconds in row.parts.items()
+        if part not in ("imports", "build", "recorder")
+    )
+
+
+def bridges_at(recording: Recording, site: Site) -> list[Bridge]:
+    """Python functions of pipelines for which the main thread waited at `site`, the worst first."""
+    waits = [
+        (sum(c.seconds for c in bridge.claims if same_line(c, site)), bridge)
+        for bridge in recording.bridges
+        if bridge.pipeline
+    ]
+    waits = [pair for pair in waits if pair[0] > 0]
+    return [bridge for _, bridge in sorted(waits, key=lambda pair: -pair[0])]
+
+
+def stage_texts(rows: Iterable[Iteration]) -> list[str]:
+    """The stages of the first of `rows` that knows them, the first stage first."""
+    for row in rows:
+        if row.stages:
+            return [
+                stage.kind
+                + (f"({stage.batch_size})" if stage.batch_size is not None else "")
+                + (f" {stage.site.place}" if stage.site is not None else "")
+                for stage in reversed(row.stages)
+            ]
+    return []
+
+
+def wait_claims(site: Site, wait: float, in_bridge: float) -> tuple[Claim, ...]:
+    """A wait for elements, split in Python of the pipeline and everything else."""
+    in_bridge = min(in_bridge, wait)
+    pieces = (("input", wait - in_bridge), ("bridge", in_bridge))
+    return tuple(claim(site, part, seconds) for part, seconds in pieces if seconds > 0)
+
+
+def summed(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """The claims with those of one line and part added up."""
+    totals: dict[tuple[str, int | None, int, str], float] = {}
+    for one in claims:
+        key = (one.path, one.cell, one.line, one.part)
+        totals[key] = totals.get(key, 0.0) + one.seconds
+    return tuple(
+        Claim(path, line, part, seconds, cell)
+        for (path, cell, line, part), seconds in totals.items()
+        if seconds > 0
+    )

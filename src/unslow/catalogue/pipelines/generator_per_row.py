@@ -1,0 +1,214 @@
+"""TF304: a Python generator yields one row at a time to a pipeline that batches them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from unslow.catalogue.page import (
+    Page,
+    by_line,
+    cost_of,
+    count_text,
+    matters,
+    same_line,
+    seconds_text,
+)
+from unslow.finding import Finding, Site
+from unslow.recording.data import Bridge, Iteration, Recording
+
+LEAST_CALLS = 200
+CHEAP_SECONDS = 2e-3
+
+
+class GeneratorPerRow(Page):
+    """`Dataset.from_generator` yields single rows that the pipeline then puts into batches.
+
+    ## What it is
+    A Python generator gives one row per `yield`, and `batch` follows. Each row crosses from
+    Python into TensorFlow on its own.
+
+    ## Why it is slow
+    A crossing costs in the order of 100 µs whatever it carries: the interpreter lock is
+    taken, the row is checked against its signature and converted, and a stage of the
+    pipeline wakes up. A batch of 100 rows pays that 100 times. Rows from memory without a
+    generator are often 30x faster.
+
+    ## When it does not matter
+    Where making a row takes milliseconds of its own, as in decoding a file: the crossing is
+    then small. Where the generator already yields batches.
+
+    ## What to do
+    Use `Dataset.from_tensor_slices` for arrays that fit in memory. Otherwise yield whole
+    batches, with `None` as the first dimension of the signature, and drop the `batch`; use
+    `unbatch` only if later stages need rows. For large data write TFRecord files once.
+
+    ## Safety of the fix
+    The elements stay the same as long as the generator is a plain walk over data. A
+    generator with state, randomness or an endless source keeps those only when it still
+    runs: there, yield batches. With a `shuffle` behind it, shuffle rows, not batches.
+    """
+
+    code = "TF304"
+    name = "generator-per-row"
+    also = frozenset({"TF301"})
+
+    slow = """\
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(4)
+readings = rng.normal(size=(12_000, 24)).astype("float32")
+faults = (readings[:, :3].sum(axis=1) > 1).astype("float32")
+
+hidden = tf.Variable(rng.normal(size=(24, 512)).astype("float32") * 0.1)
+output = tf.Variable(rng.normal(size=(512, 1)).astype("float32") * 0.1)
+
+
+def sensor_rows():
+    for reading, fault in zip(readings, faults):
+        yield reading, fault
+
+
+@tf.function
+def train_step(rows, wanted):
+    with tf.GradientTape() as tape:
+        logits = tf.nn.relu(rows @ hidden) @ output
+        loss = tf.reduce_mean(
+            tf.nn.sigmoid_cross_entropy_with_logits(wanted[:, tf.newaxis], logits)
+        )
+    gradients = tape.gradient(loss, [hidden, output])
+    hidden.assign_sub(0.1 * gradients[0])
+    output.assign_sub(0.1 * gradients[1])
+    return loss
+
+
+signature = (tf.TensorSpec((24,), tf.float32), tf.TensorSpec((), tf.float32))
+rows = tf.data.Dataset.from_generator(sensor_rows, output_signature=signature)  # <- slow
+for batch, wanted in rows.batch(100):
+    loss = train_step(batch, wanted)
+print(f"loss {float(loss):.3f}")
+"""
+
+    fast = """\
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(4)
+readings = rng.normal(size=(12_000, 24)).astype("float32")
+faults = (readings[:, :3].sum(axis=1) > 1).astype("float32")
+
+hidden = tf.Variable(rng.normal(size=(24, 512)).astype("float32") * 0.1)
+output = tf.Variable(rng.normal(size=(512, 1)).astype("float32") * 0.1)
+
+
+@tf.function
+def train_step(rows, wanted):
+    with tf.GradientTape() as tape:
+        logits = tf.nn.relu(rows @ hidden) @ output
+        loss = tf.reduce_mean(
+            tf.nn.sigmoid_cross_entropy_with_logits(wanted[:, tf.newaxis], logits)
+        )
+    gradients = tape.gradient(loss, [hidden, output])
+    hidden.assign_sub(0.1 * gradients[0])
+    output.assign_sub(0.1 * gradients[1])
+    return loss
+
+
+rows = tf.data.Dataset.from_tensor_slices((readings, faults))
+for batch, wanted in rows.batch(100):
+    loss = train_step(batch, wanted)
+print(f"loss {float(loss):.3f}")
+"""
+
+    fine = (
+        """\
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(4)
+readings = rng.normal(size=(12_000, 24)).astype("float32")
+hidden = tf.constant(rng.normal(size=(24, 2_048)), tf.float32)
+output = tf.constant(rng.normal(size=(2_048, 512)), tf.float32)
+
+
+def sensor_batches():
+    for start in range(0, len(readings), 500):
+        yield readings[start : start + 500]
+
+
+@tf.function
+def score(rows):
+    return tf.reduce_mean(tf.nn.relu(rows @ hidden) @ output)
+
+
+signature = tf.TensorSpec((None, 24), tf.float32)
+batches = tf.data.Dataset.from_generator(sensor_batches, output_signature=signature)
+scores = [score(rows) for rows in batches]
+print(len(scores))
+""",
+        """\
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(5)
+weights = tf.constant(rng.normal(size=(1_024, 1_024)), tf.float32)
+
+
+def simulated_scans():
+    for seed in range(40):
+        scan = np.random.default_rng(seed).normal(size=(64, 1_024))
+        yield np.abs(np.fft.fft(scan)).astype("float32")
+
+
+@tf.function
+def score(scans):
+    rows = tf.reshape(scans, [-1, 1_024])
+    return tf.reduce_mean(tf.tanh(rows @ weights) @ weights)
+
+
+signature = tf.TensorSpec((64, 1_024), tf.float32)
+scans = tf.data.Dataset.from_generator(simulated_scans, output_signature=signature)
+scores = [score(batch) for batch in scans.batch(8)]
+print(len(scores))
+""",
+    )
+
+    def in_recording(self, recording: Recording) -> Iterator[Finding]:
+        """Cheap generators called once per row under a batching stage."""
+        generators = [row for row in recording.bridges if row.kind == "generator"]
+        for site, bridges in by_line(generators):
+            calls = sum(row.calls for row in bridges)
+            if calls < LEAST_CALLS:
+                continue
+            each = sum(row.seconds for row in bridges) / calls
+            claims = [claim for row in bridges for claim in row.claims]
+            cost = cost_of(claims, calls=calls, nbytes=sum(row.bytes for row in bridges))
+            sizes = _batch_sizes(recording, site, bridges)
+            if each > CHEAP_SECONDS or not sizes or not matters(recording, cost.seconds):
+                continue
+            evidence = {
+                "calls": calls,
+                "seconds": cost.seconds,
+                "seconds_per_row": each,
+                "batch_size": sizes[0],
+            }
+            message = (
+                f"The generator {bridges[0].function}() was called {count_text(calls)} times, "
+                f"{seconds_text(each)} each, a row at a time, for batches of {sizes[0]}: "
+                "every row crosses from Python on its own."
+            )
+            yield self.problem(site.at_line, message, cost, evidence)
+
+
+def _batch_sizes(recording: Recording, site: Site, bridges: list[Bridge]) -> list[int]:
+    """Sizes of the batches that pipelines over this generator make of its rows."""
+    rows = [row for row in recording.iterations if _reads(row, site, bridges)]
+    return [s.batch_size for row in rows for s in row.stages if s.batch_size is not None]
+
+
+def _reads(row: Iteration, site: Site, bridges: list[Bridge]) -> bool:
+    named = [stage.site for stage in row.stages if stage.site is not None]
+    if any(same_line(stage, site) for stage in named):
+        return True
+    waits = [claim for bridge in bridges for claim in bridge.claims]
+    return any(same_line(claim, row.site) for claim in waits)

@@ -1,0 +1,264 @@
+"""TF301: the program waits for its input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from unslow.catalogue.page import (
+    Page,
+    by_line,
+    cost_of,
+    count_text,
+    matters,
+    same_line,
+    seconds_text,
+)
+from unslow.catalogue.pipelines import _waits
+from unslow.finding import Finding, Site
+from unslow.recording.data import Iteration, Recording
+
+SHARE = 0.3
+LOOP_SHARE = 0.6
+LEAST_RUN_SHARE = 0.1
+LEAST_WALL_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class _Wait:
+    site: Site
+    seconds: float
+    in_bridge: float
+    elements: int
+    whole: float
+    whole_name: str
+    rows: tuple[Iteration, ...]
+
+
+class InputBound(Page):
+    """The model stands idle while the input pipeline prepares the next batch.
+
+    ## What it is
+    A loop over a dataset, or `fit`, that spends a large part of its time waiting for the
+    next element. The finding stands at the loop and names the stage of the pipeline that
+    is known to be slowest.
+
+    ## Why it is slow
+    Input and model work side by side only as long as the input is the faster of the two.
+    Once it is the slower, every step lasts as long as its batch takes to prepare, and a
+    faster model or a faster accelerator changes nothing. What costs most is usually work
+    done once per row that could be done once per batch (often 10x), Python called from the
+    pipeline, or decoding the same files again in every epoch.
+
+    ## When it does not matter
+    A wait for the first element alone, while a shuffle buffer fills. A program whose whole
+    task is to read its data: there the wait is the work.
+
+    ## What to do
+    Make the named stage cheaper before making it parallel: put `batch` before a `map` whose
+    function works on whole batches; replace `numpy_function` and `from_generator` by
+    TensorFlow ops; `cache()` after costly stages that give the same result every time. Then
+    give the costly `map` `num_parallel_calls=tf.data.AUTOTUNE`. `prefetch` alone rarely
+    helps: it hides a wait, and TensorFlow adds it by itself.
+
+    ## Safety of the fix
+    No fix is offered here: this page gives the verdict, the page of the slow stage gives
+    the fix. Moving `batch` before `map` is exact where the function treats rows alike.
+    `cache` freezes every random choice made before it.
+    """
+
+    code = "TF301"
+    name = "input-bound"
+
+    slow = """\
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(1)
+features = rng.normal(size=(10_000, 12))
+targets = features.sum(axis=1) > 0
+lines = [
+    ",".join(f"{value:.3f}" for value in row) + f",{int(target)}"
+    for row, target in zip(features, targets)
+]
+
+hidden = tf.Variable(rng.normal(size=(12, 512)).astype("float32") * 0.1)
+output = tf.Variable(rng.normal(size=(512, 1)).astype("float32") * 0.1)
+
+
+def parse(line):
+    columns = tf.io.decode_csv(line, [0.0] * 13)
+    return tf.stack(columns[:12], axis=-1), columns[12]
+
+
+@tf.function
+def train_step(rows, wanted):
+    with tf.GradientTape() as tape:
+        logits = tf.nn.relu(rows @ hidden) @ output
+        loss = tf.reduce_mean(
+            tf.nn.sigmoid_cross_entropy_with_logits(wanted[:, tf.newaxis], logits)
+        )
+    gradients = tape.gradient(loss, [hidden, output])
+    hidden.assign_sub(0.1 * gradients[0])
+    output.assign_sub(0.1 * gradients[1])
+    return loss
+
+
+batches = tf.data.Dataset.from_tensor_slices(lines).map(parse).batch(120)
+for _ in range(4):
+    for rows, wanted in batches:  # <- slow
+        loss = train_step(rows, wanted)
+print(f"loss {float(loss):.3f}")
+"""
+
+    fast = slow.replace("map(parse).batch(120)", "batch(120).map(parse).cache()").replace(
+        "  # <- slow", ""
+    )
+
+    fine = (
+        """\
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(2)
+images = rng.normal(size=(600, 64, 64, 3)).astype("float32")
+labels = rng.integers(0, 10, size=600)
+
+model = tf.keras.Sequential(
+    [
+        tf.keras.Input((64, 64, 3)),
+        tf.keras.layers.Conv2D(24, 3, activation="relu"),
+        tf.keras.layers.Conv2D(24, 3, activation="relu"),
+        tf.keras.layers.GlobalAveragePooling2D(),
+        tf.keras.layers.Dense(10),
+    ]
+)
+model.compile("sgd", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+
+def flip(image, label):
+    return tf.image.random_flip_left_right(image), label
+
+
+batches = tf.data.Dataset.from_tensor_slices((images, labels)).map(flip).batch(50)
+model.fit(batches, epochs=1, verbose=0)
+print(model.count_params())
+""",
+        """\
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(3)
+prices = rng.normal(size=(200, 30)).astype("float32")
+batches = tf.data.Dataset.from_tensor_slices(prices).shuffle(200, seed=1).batch(20)
+
+
+@tf.function
+def simulate(start):
+    paths = tf.tile(start[:, :, tf.newaxis], [1, 1, 400])
+    for _ in range(30):
+        paths = paths + 0.01 * tf.sin(paths) * tf.cos(paths)
+    return tf.reduce_mean(paths)
+
+
+means = [simulate(batch) for batch in batches]
+print(len(means))
+""",
+    )
+
+    def in_recording(self, recording: Recording) -> Iterator[Finding]:
+        """Loops and `fit` calls that waited for their input for a large part of their time."""
+        seen: list[Site] = []
+        for wait in (*_fit_waits(recording), *_loop_waits(recording)):
+            if any(same_line(wait.site, site) for site in seen):
+                continue
+            long = wait.seconds >= LEAST_WALL_SHARE * recording.wall
+            if long and matters(recording, wait.seconds):
+                seen.append(wait.site)
+                yield self._finding(recording, wait)
+
+    def _finding(self, recording: Recording, wait: _Wait) -> Finding:
+        share = wait.seconds / wait.whole
+        stages = _waits.stage_texts(wait.rows)
+        bridges = _waits.bridges_at(recording, wait.site)
+        evidence = {
+            "calls": wait.elements,
+            "seconds": wait.seconds,
+            "share": min(share, 1.0),
+            "bridge_seconds": wait.in_bridge,
+            "stages": stages,
+        }
+        message = (
+            f"Waited {seconds_text(wait.seconds)} for the next element, "
+            f"{min(share, 1.0):.0%} of {wait.whole_name}."
+        )
+        if bridges:
+            worst = bridges[0]
+            evidence["slowest"] = worst.site.place
+            message += (
+                f" The slowest known stage is the Python function {worst.function}() of "
+                f"{worst.site.place}: {count_text(worst.calls)} calls, "
+                f"{seconds_text(worst.seconds / max(worst.calls, 1))} each."
+            )
+        elif stages:
+            message += f" Its stages: {', '.join(stages)}."
+        claims = _waits.wait_claims(wait.site, wait.seconds, wait.in_bridge)
+        return self.problem(
+            wait.site.at_line, message, cost_of(claims, calls=wait.elements), evidence
+        )
+
+
+def _loop_waits(recording: Recording) -> Iterator[_Wait]:
+    run = _waits.seconds_after_start(recording)
+    restarted = [row for found in _waits.restarts(recording) for row in found.takes]
+    rows = [row for row in recording.iterations if not row.keras and row not in restarted]
+    for site, group in by_line(rows):
+        wait = sum(row.wait_seconds for row in group)
+        elements = sum(row.elements for row in group)
+        if elements <= 2 or run <= 0:
+            continue
+        in_bridge = sum(row.bridge_seconds for row in group)
+        loop = max(_waits.function_seconds(recording, site), wait)
+        if wait >= SHARE * run:
+            yield _Wait(
+                site, wait, in_bridge, elements, run, "the run after its start", tuple(group)
+            )
+        elif site.function != "<module>" and wait >= max(LOOP_SHARE * loop, LEAST_RUN_SHARE * run):
+            name = f"the time at the lines of {site.function}()"
+            yield _Wait(site, wait, in_bridge, elements, loop, name, tuple(group))
+
+
+def _fit_waits(recording: Recording) -> Iterator[_Wait]:
+    """Waits inside compiled functions, which only the trace windows see, scaled to the run."""
+    for site, windows in by_line(recording.windows):
+        seen = sum(window.graph_seconds for window in windows)
+        if seen <= 0:
+            continue
+        share = sum(window.wait_seconds for window in windows) / seen
+        if share < SHARE:
+            continue
+        calls = [
+            row
+            for row in recording.keras_calls
+            if row.method in ("fit", "evaluate", "predict") and same_line(row.site, site)
+        ]
+        if calls:
+            graph = sum(row.graph_seconds for row in calls)
+            whole = sum(row.seconds - row.build_seconds for row in calls)
+            steps = sum(row.steps for row in calls)
+            name = f"the time in {calls[0].method}() without building"
+        else:
+            functions = [
+                row for row in recording.function_calls if row.main and same_line(row.site, site)
+            ]
+            graph = sum(row.seconds for row in functions)
+            whole = graph
+            steps = sum(row.calls for row in functions)
+            name = "the time in the compiled function"
+        wait = share * graph
+        # A loop over data in memory waits a little at every step, and that is no verdict.
+        if whole <= 0 or wait < SHARE * whole:
+            continue
+        in_bridge = sum(window.bridge_seconds for window in windows) / seen * graph
+        rows = tuple(r for r in recording.iterations if same_line(r.site, site))
+        yield _Wait(site, wait, in_bridge, steps, whole, name, rows)
