@@ -8,11 +8,12 @@ OLD := .venv-tf-$(VERSION)
 TENSORFLOW := $(if $(filter Darwin,$(shell uname -s)),tensorflow,tensorflow-cpu)
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench test-tensorflow clean
+.PHONY: help demo test lint docs bench test-tensorflow clean
 
 help:
 	@echo "make demo                             run unslow on a slow example program"
 	@echo "make test                             lint, format and type checks, and all tests"
+	@echo "make docs                             write docs/causes.md from the catalogue's pages"
 	@echo "make bench                            what watching costs, beside other profilers"
 	@echo "make test-tensorflow VERSION=2.16.2   the tests that need TensorFlow, with that version"
 	@echo "make clean                            remove what the other targets made"
@@ -36,11 +37,21 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python docs/make.py --check
 
 test: lint
+	$(BIN)/python examples/make_data.py
 	$(BIN)/python -m pytest -n $(JOBS)
 
-bench: $(VENV)/dev.stamp
+docs: $(VENV)/user.stamp
+	$(BIN)/python docs/make.py
+
+$(VENV)/bench.stamp: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[cpu,bench]'
+	touch $@
+
+bench: $(VENV)/bench.stamp
+	$(BIN)/python examples/make_data.py
 	$(BIN)/python benchmarks/overhead.py
 
 $(OLD)/stamp: pyproject.toml
@@ -49,6 +60,7 @@ $(OLD)/stamp: pyproject.toml
 	touch $@
 
 test-tensorflow: $(OLD)/stamp
+	$(OLD)/bin/python examples/make_data.py
 	$(OLD)/bin/python -m pytest -n $(JOBS) -m tensorflow
 
 clean:

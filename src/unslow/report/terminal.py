@@ -31,6 +31,8 @@ LEAST_WIDTH = 50
 MOST_WIDTH = 110
 BAR = 24
 HOTTEST = 10
+LEAST_IN_THREAD = 1e-3
+"""Seconds of another thread that are worth a word."""
 
 _PLAIN = str.maketrans(
     {
@@ -286,13 +288,15 @@ def _lines(recording: Recording, source: SourceLine, paint: _Paint, width: int) 
 
 
 def _threads(recording: Recording, paint: _Paint) -> list[str]:
-    rows = [row for row in recording.threads if sum(row.parts.values()) > 0]
+    rows = [row for row in recording.threads if sum(row.parts.values()) >= LEAST_IN_THREAD]
     if not rows:
         return []
     lines = [paint.strong("In other threads, beside the main one")]
     for row in sorted(rows, key=lambda row: -sum(row.parts.values())):
         parts = sorted(row.parts.items(), key=lambda item: -item[1])
-        shown = ", ".join(f"{name} {seconds_text(value)}" for name, value in parts if value > 0)
+        shown = ", ".join(
+            f"{name} {seconds_text(value)}" for name, value in parts if value >= LEAST_IN_THREAD
+        )
         lines.append(f"  {_printable(row.name)} ({_number(row.threads, 'thread')}): {shown}")
     return lines
 
