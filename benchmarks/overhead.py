@@ -24,48 +24,51 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 TIMED = str(HERE / "timed.py")
 
-PROGRAMS = {
-    "micro_ops": HERE / "micro_ops.py",
-    "resize_argmax": ROOT / "examples/resize_argmax.py",
-    "augment": ROOT / "examples/augment.py",
-    "label_image": ROOT / "examples/label_image.py",
-    "train": ROOT / "examples/train.py",
-    "serve": ROOT / "examples/serve.py",
-    "fixed augment": ROOT / "examples/fixed/augment.py",
-    "fixed train": ROOT / "examples/fixed/train.py",
-}
+EXAMPLES = ROOT / "examples"
 
-Command = Callable[[str, str, str], list[str]]
-"""From the file for the seconds, the program, and a scratch folder to a command."""
+PROGRAMS = {
+    "micro_ops": (HERE / "micro_ops.py",),
+    "resize_argmax": (
+        *(EXAMPLES / "resize_argmax.py", "--images", "80"),
+        *("--sizes", "300", "--exposures", "400"),
+    ),
+    "augment": (EXAMPLES / "augment.py", "--epochs", "4"),
+    "label_image": (EXAMPLES / "label_image.py", "--images", "15"),
+    "train": (EXAMPLES / "train.py", "--images", "60", "--steps", "50", "--epochs", "10"),
+    "serve": (EXAMPLES / "serve.py", "--requests", "40", "--drawings", "800"),
+    "fixed/augment": (EXAMPLES / "fixed/augment.py",),
+}
+"""Programs with arguments that make them short; the last is compiled training without faults."""
+
+Command = Callable[[list[str], str], list[str]]
+"""From the seconds' file with the program and its arguments, and a scratch folder, to a command."""
 
 TOOLS: dict[str, Command] = {
-    "plain": lambda seconds, program, _: [sys.executable, TIMED, seconds, program],
-    "unslow": lambda seconds, program, _: [
-        *(sys.executable, "-m", "unslow", "run", TIMED, seconds, program),
+    "plain": lambda words, _: [sys.executable, TIMED, *words],
+    "unslow": lambda words, _: [sys.executable, "-m", "unslow", "run", TIMED, *words],
+    "TensorFlow profiler": lambda words, _: [
+        *(sys.executable, TIMED, "--tensorflow-profiler", *words),
     ],
-    "TensorFlow profiler": lambda seconds, program, _: [
-        *(sys.executable, TIMED, "--tensorflow-profiler", seconds, program),
+    "cProfile": lambda words, folder: [
+        *(sys.executable, "-m", "cProfile", "-o", f"{folder}/profile", TIMED, *words),
     ],
-    "cProfile": lambda seconds, program, folder: [
-        *(sys.executable, "-m", "cProfile", "-o", f"{folder}/profile", TIMED, seconds, program),
+    "pyinstrument": lambda words, folder: [
+        *(sys.executable, "-m", "pyinstrument", "-o", f"{folder}/report.txt", TIMED, *words),
     ],
-    "pyinstrument": lambda seconds, program, folder: [
-        *(sys.executable, "-m", "pyinstrument", "-o", f"{folder}/report.txt"),
-        *(TIMED, seconds, program),
-    ],
-    "Scalene": lambda seconds, program, folder: [
-        *(sys.executable, "-m", "scalene", "run", "-o", f"{folder}/report.json"),
-        *(TIMED, "---", seconds, program),
+    "Scalene": lambda words, folder: [
+        *(sys.executable, "-m", "scalene", "run", "-o", f"{folder}/report.json", TIMED, "---"),
+        *words,
     ],
 }
 
 
-def seconds_of(tool: str, program: Path) -> float | None:
+def seconds_of(tool: str, program: str) -> float | None:
     """Seconds of the program under a tool; `None` where the tool could not run it."""
     with tempfile.TemporaryDirectory() as folder:
         seconds = Path(folder) / "seconds"
+        words = [str(seconds), *(str(word) for word in PROGRAMS[program])]
         done = subprocess.run(
-            TOOLS[tool](str(seconds), str(program), folder),
+            TOOLS[tool](words, folder),
             cwd=ROOT,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
             stdin=subprocess.DEVNULL,
@@ -76,7 +79,7 @@ def seconds_of(tool: str, program: Path) -> float | None:
             return float(seconds.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             print(
-                f"{tool} on {program.name}: status {done.returncode}: "
+                f"{tool} on {program}: status {done.returncode}: "
                 f"{done.stderr.decode(errors='replace')[-300:]}",
                 file=sys.stderr,
             )
@@ -96,9 +99,7 @@ def main() -> None:
         ratios: dict[str, list[float]] = {tool: [] for tool in tools[1:]}
         plain: list[float] = []
         for _ in range(arguments.rounds):
-            measured = {
-                tool: seconds_of(tool, PROGRAMS[name]) for tool in random.sample(tools, len(tools))
-            }
+            measured = {tool: seconds_of(tool, name) for tool in random.sample(tools, len(tools))}
             base = measured["plain"]
             if base is None:
                 continue

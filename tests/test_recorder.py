@@ -342,6 +342,28 @@ def test_eager_steps(tmp_path: Path) -> None:
     assert sum(claim.seconds for claim in row.claims) <= row.seconds * 1.05
 
 
+def test_tapes_used_in_other_ways(tmp_path: Path) -> None:
+    x = tf.Variable(2.0)
+    with recording(tmp_path) as so_far:
+        for _ in range(3):
+            with tf.GradientTape():
+                x * x
+        for _ in range(4):
+            with tf.GradientTape(persistent=True) as tape:
+                y = x * x
+                tape.gradient(y, x)
+            tape.gradient(y, x)
+        with pytest.raises(ZeroDivisionError), tf.GradientTape() as tape:
+            raise ZeroDivisionError
+        for _ in range(5):
+            tf.sqrt(3.0)  # after tapes
+        found = so_far()
+    assert sum(row.steps for row in found.tape_steps) == 8
+    tape_lines = {claim.line for row in found.tape_steps for claim in row.claims}
+    assert line_of("after tapes") not in tape_lines
+    assert sum(row.calls for row in at(found.ops, "after tapes")) == 5
+
+
 def test_functions_switched_to_eager(tmp_path: Path) -> None:
     function = tf.function(lambda x: tf.sqrt(x) + 1.0)
     with recording(tmp_path) as so_far:

@@ -140,6 +140,9 @@ MAP_FN = Seam("tf.map_fn", "tensorflow", "", "map_fn")
 TAPE_ENTER = Seam(
     "gradient tapes entered", "tensorflow.python.eager.backprop", "GradientTape", "__enter__"
 )
+TAPE_EXIT = Seam(
+    "gradient tapes left", "tensorflow.python.eager.backprop", "GradientTape", "__exit__"
+)
 TAPE_GRADIENT = Seam(
     "gradients taken", "tensorflow.python.eager.backprop", "GradientTape", "gradient"
 )

@@ -16,6 +16,9 @@ from unslow.recording.tables import SECOND
 
 GENERATOR = "generator"
 
+MOST_TOKENS = 256
+"""Registered functions that are kept before those that are gone are looked for."""
+
 _GENERATOR_NEXT = "generator_py_func"
 _GENERATOR_OTHER = frozenset({"get_next_id", "finalize_py_func"})
 """Names of tf.data's own functions around a generator, of which the first yields elements."""
@@ -74,6 +77,7 @@ class Bridges:
         self._lock = threading.Lock()
         self._rows: dict[tuple[Any, ...], BridgeRow] = {}
         self._tokens: dict[Any, BridgeRow] = {}
+        self._most_tokens = MOST_TOKENS
 
     def install(self, patches: seams.Patches) -> None:
         """Start to watch."""
@@ -90,10 +94,18 @@ class Bridges:
             row = self._register(function)
             if row is not None:
                 self._tokens[token] = row
+            if len(self._tokens) >= self._most_tokens:
+                self._forget(registry)
             return token
 
         insert.__wrapped__ = original  # type: ignore[attr-defined]
         return self._clock.disguise(insert)
+
+    def _forget(self, registry: Any) -> None:
+        """Drop the tokens of functions that are gone: each trace registers its own."""
+        for token in [token for token in self._tokens if registry.get(token) is None]:
+            del self._tokens[token]
+        self._most_tokens = 2 * len(self._tokens) + MOST_TOKENS
 
     def _register(self, function: Any) -> BridgeRow | None:
         sites = self._clock.sites

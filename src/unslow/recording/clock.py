@@ -222,6 +222,10 @@ Note = Callable[[Call], None]
 """What a watcher notes of a call."""
 
 
+When = Callable[[ThreadClock, tuple[Any, ...]], bool]
+"""Whether a call with these arguments is one to watch."""
+
+
 class Clock:
     """Exclusive time per thread, place and part."""
 
@@ -242,7 +246,7 @@ class Clock:
         original: Callable[..., Any],
         part: str,
         note: Note | None = None,
-        when: Callable[[ThreadClock, tuple[Any, ...]], bool] | None = None,
+        when: When | None = None,
     ) -> Callable[..., Any]:
         """`original`, its own time counted in `part` and each call told to `note`.
 
@@ -256,7 +260,7 @@ class Clock:
         def watched(*args: Any, **kwargs: Any) -> Any:
             began = now()
             thread = threads[get_ident()]
-            if thread.muted or (when is not None and not when(thread, args)):
+            if thread.muted or (when is not None and not self._asks(when, thread, args)):
                 try:
                     return original(*args, **kwargs)
                 except BaseException as error:
@@ -282,7 +286,7 @@ class Clock:
         kind: str,
         note: Note | None = None,
         label: str = "",
-        when: Callable[[ThreadClock, tuple[Any, ...]], bool] | None = None,
+        when: When | None = None,
     ) -> Callable[..., Any]:
         """`original`, run in a context of `kind`: its inclusive time is kept, by line and part.
 
@@ -299,7 +303,7 @@ class Clock:
                 thread.muted
                 or thread.tracing
                 or thread.context.within(kind)
-                or (when is not None and not when(thread, args))
+                or (when is not None and not self._asks(when, thread, args))
             ):
                 try:
                     return original(*args, **kwargs)
@@ -308,7 +312,7 @@ class Clock:
                     raise
             began = now()
             place = sites.place()
-            outer = self.open(thread, kind, place, label)
+            outer = self.switch(thread, thread.context.child(kind, place, label))
             start = now()
             self.own_cost(thread, start - began)
             result = None
@@ -335,19 +339,27 @@ class Clock:
             self._timed[id(code)] = code
         return wrapper
 
+    # A watcher that fails must not fail the program: it is reported.
+
     def _tell(self, note: Note, call: Call) -> None:
-        """Let a watcher note a call. One that fails must not fail the program: it is reported."""
         try:
             note(call)
         except Exception as error:
             self.failures[f"{note.__module__}.{note.__qualname__}"] = repr(error)
 
+    def _asks(self, when: When, thread: ThreadClock, args: tuple[Any, ...]) -> bool:
+        try:
+            return when(thread, args)
+        except Exception as error:
+            self.failures[f"{when.__module__}.{when.__qualname__}"] = repr(error)
+            return False
+
     def own_cost(self, thread: ThreadClock, spent: int) -> None:
-        """Count nanoseconds that a watcher took outside a watched call of its own."""
+        """Count nanoseconds, up to now, that a watcher took outside a watched call of its own."""
         thread.recorder += spent
         thread.inner += spent
         if not thread.depth:
-            thread.last += spent
+            thread.last = now()
 
     def enter(self, thread: ThreadClock, began: int) -> int:
         """Open a watched call that began at `began`; returns what `leave` needs back."""
@@ -402,10 +414,11 @@ class Clock:
         key = (*place, GAP)
         thread.own[key] = thread.own.get(key, 0) + spent
         if thread.main and self._samples and self._samples_since == thread.last:
+            samples, self._samples = self._samples, {}
             profile = self.profiles.setdefault(place, {})
-            for seen, count in self._samples.items():
+            # The sampler may still be adding to these: look at a copy.
+            for seen, count in list(samples.items()):
                 profile[seen] = profile.get(seen, 0) + count
-            self._samples = {}
 
     def sample(self, frame: Any) -> Place | None:
         """Note where the main thread is, if it is in unwatched Python. Called by the sampler.
@@ -430,25 +443,22 @@ class Clock:
         self._samples[place] = self._samples.get(place, 0) + 1
         return None
 
-    def open(self, thread: ThreadClock, kind: str, place: Place, label: str = "") -> Context:
-        """Enter a context; returns the one to `close` to."""
+    def switch(self, thread: ThreadClock, context: Context) -> Context:
+        """Make `context` the one that own times go to from now on; returns the one before."""
         if not thread.depth:
             self.gap(thread, now())
-        outer = thread.context
-        thread.use(outer.child(kind, place, label))
-        return outer
+        before = thread.context
+        thread.use(context)
+        return before
 
     def close(self, thread: ThreadClock, outer: Context, spent: int) -> None:
         """Leave all contexts up to `outer`, the outermost of which took `spent` nanoseconds."""
-        context = thread.context
-        if not thread.depth:
-            self.gap(thread, now())
+        context = self.switch(thread, outer)
         while context.parent is not None and context.parent is not outer:
             context = context.parent
         context.calls += 1
         context.ns += spent
         context.longest = max(context.longest, spent)
-        thread.use(outer)
 
     def times(self, context: Context) -> Iterator[tuple[Place, str, int]]:
         """Own nanoseconds of a context by place and part, long Python where the sampler saw it."""

@@ -329,7 +329,7 @@ class InterpreterUse:
 
 @dataclass(frozen=True)
 class TapeSteps:
-    """Training steps run op by op: from entering a gradient tape to the end of its use.
+    """Training steps run op by op: what is recorded on a tape, its gradient, and its use.
 
     `site`: the line of `tape.gradient`; `function` of the site is the step's
     function. `seconds`: inclusive wall-clock time of all `steps`. `ops`: eager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import weakref
 from typing import Any
 
@@ -11,6 +10,7 @@ from unslow import seams
 from unslow.finding import Site
 from unslow.recording.clock import Call, Clock, ThreadClock
 from unslow.recording.data import GraphUse
+from unslow.recording.sites import calling_frame
 from unslow.recording.tables import SECOND, Table
 
 MOST_GROWTH_SITES = 8
@@ -57,7 +57,7 @@ class Graphs:
         if thread.tracing or (args and seams.is_graph_function(args[0])):
             return False
         # TensorFlow makes graphs on its own account too, to convert or load a model.
-        return seams.is_called_by_user(sys._getframe(2), self._clock.sites.foreign.__getitem__)
+        return seams.is_called_by_user(calling_frame(), self._clock.sites.foreign.__getitem__)
 
     def _counter(self, action: str) -> Any:
         def note(call: Call) -> None:

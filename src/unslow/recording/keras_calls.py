@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import sys
-from types import FrameType
+import weakref
 from typing import Any
 
 from unslow import seams
 from unslow.finding import Site
 from unslow.recording.clock import KERAS, Call, Clock, Context, ThreadClock, hide_caller
 from unslow.recording.data import CallbackTime, KerasCall
-from unslow.recording.sites import Place
+from unslow.recording.sites import Place, calling_frame
 from unslow.recording.tables import SECOND, Table
 
 APPLY = "apply_gradients"
@@ -54,7 +53,7 @@ class KerasCalls:
         self._rows: Table[KerasRow] = Table(KerasRow)
         self._callbacks: Table[CallbackRow] = Table(CallbackRow)
         self._hooks: dict[Any, tuple[type, str, Any]] = {}
-        self._compiled_eagerly: dict[int, Place] = {}
+        self._compiled_eagerly: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
         self._eager_calls: dict[tuple[Place, str], Place] = {}
 
     def install(self, patches: seams.Patches) -> None:
@@ -83,11 +82,11 @@ class KerasCalls:
             row.run_eagerly = row.run_eagerly or bool(getattr(model, "run_eagerly", False))
             row.steps_per_execution = getattr(model, "steps_per_execution", 1) or 1
             if method == "compile" and row.run_eagerly:
-                self._compiled_eagerly[id(model)] = call.place
+                self._compiled_eagerly[model] = call.place
             if method in ("compile", "model", "load_model"):
                 return
             if row.run_eagerly:
-                asked_at = self._compiled_eagerly.get(id(model), call.place)
+                asked_at = self._compiled_eagerly.get(model, call.place)
                 self._eager_calls[call.place, method] = asked_at
             data = call.args[1] if len(call.args) > 1 else call.kwargs.get("x")
             rows = rows_of(data)
@@ -229,7 +228,7 @@ class KerasCalls:
 
 def _is_whole_model(thread: ThreadClock, args: tuple[Any, ...]) -> bool:
     """Not the functional model that a sequential one makes inside itself."""
-    frame: FrameType | None = sys._getframe(2)
+    frame = calling_frame()
     while frame is not None and seams.in_library(frame.f_code.co_filename):
         if isinstance(frame.f_locals.get("self"), seams.sequential_model()):
             return frame.f_locals["self"] is args[0]

@@ -28,6 +28,17 @@ NOWHERE: Place = (0, -1)
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
+_OWN = str(Path(__file__).resolve().parents[1])
+
+
+def calling_frame() -> FrameType | None:
+    """The innermost frame that is not this package's: who made the watched call."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_OWN):
+        frame = frame.f_back
+    return frame
+
+
 class ForeignFiles(dict[str, bool]):
     """Maps the file name of a code object to whether the code is not the user's.
 
@@ -38,7 +49,6 @@ class ForeignFiles(dict[str, bool]):
     def __init__(self, include: tuple[str, ...] = ()) -> None:
         super().__init__()
         self._include = frozenset(include)
-        self._own = str(Path(__file__).resolve().parents[1])
         paths = sysconfig.get_paths()
         self._standard = tuple({paths["stdlib"], paths["platstdlib"]})
 
@@ -58,7 +68,7 @@ class ForeignFiles(dict[str, bool]):
                 return package.removesuffix(".py") not in self._include
         if path.name.startswith("__autograph_generated_file"):
             return True
-        if str(path).startswith(self._own):
+        if str(path).startswith(_OWN):
             return True
         if any(str(path).startswith(standard) for standard in self._standard):
             return not self._include.intersection(parts)

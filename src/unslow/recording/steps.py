@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from _thread import get_ident
 from typing import Any
 
 from unslow import seams
 from unslow.finding import Claim, Site
-from unslow.recording.clock import PART_OF_OP, Clock, Context, ThreadClock, hide_caller, now
+from unslow.recording.clock import PART_OF_OP, Clock, Context, hide_caller, now
 from unslow.recording.data import TapeSteps
 from unslow.recording.keras_calls import APPLY
 from unslow.recording.tables import SECOND
 
 STEP = "eager step"
-"""The context from entering a tape to the end of its `gradient`."""
+"""The context of what is recorded on a tape, and of taking its gradient."""
 
 
 class Steps:
@@ -23,10 +24,12 @@ class Steps:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._open: dict[int, tuple[Context, Context, int]] = {}
+        self._recorded: weakref.WeakKeyDictionary[Any, Context] = weakref.WeakKeyDictionary()
 
     def install(self, patches: seams.Patches) -> None:
         """Start to watch."""
         if patches.replace(seams.TAPE_ENTER, self._watch_enter):
+            patches.replace(seams.TAPE_EXIT, self._watch_exit)
             patches.replace(seams.TAPE_GRADIENT, self._watch_gradient)
 
     def _watch_enter(self, original: Any) -> Any:
@@ -39,8 +42,10 @@ class Steps:
                 began = now()
                 place = clock.sites.place()
                 if clock.sites.site(place) is not None:
-                    outer = clock.open(thread, STEP, (place[0], -1))
-                    self._open[id(tape)] = (outer, thread.context, now())
+                    # Steps of one function are one context, whatever line the tape is at.
+                    step = thread.context.child(STEP, (place[0], -1))
+                    outer = clock.switch(thread, step)
+                    self._open[id(tape)] = (outer, step, now())
                     clock.own_cost(thread, now() - began)
             try:
                 return original(tape)
@@ -50,31 +55,63 @@ class Steps:
 
         return clock.disguise(enter)
 
+    def _watch_exit(self, original: Any) -> Any:
+        clock = self._clock
+
+        @functools.wraps(original)
+        def leave(tape: Any, *args: Any) -> Any:
+            opened = self._open.pop(id(tape), None)
+            if opened is not None:
+                end = now()
+                outer, step, started = opened
+                self._recorded[tape] = step
+                thread = clock.threads[get_ident()]
+                clock.close(thread, outer, end - started)
+                clock.own_cost(thread, now() - end)
+            try:
+                return original(tape, *args)
+            except BaseException as error:
+                hide_caller(error)
+                raise
+
+        return clock.disguise(leave)
+
     def _watch_gradient(self, original: Any) -> Any:
         clock = self._clock
 
         @functools.wraps(original)
         def gradient(tape: Any, *args: Any, **kwargs: Any) -> Any:
-            opened = self._open.pop(id(tape), None)
+            thread = clock.threads[get_ident()]
+            step = self._step_of(tape)
+            if step is None:
+                try:
+                    return original(tape, *args, **kwargs)
+                except BaseException as error:
+                    hide_caller(error)
+                    raise
+            began = now()
+            place = clock.sites.place()
+            step.places[place] = step.places.get(place, 0) + 1
+            outer = clock.switch(thread, step)
+            start = now()
+            clock.own_cost(thread, start - began)
             try:
                 return original(tape, *args, **kwargs)
             except BaseException as error:
                 hide_caller(error)
                 raise
             finally:
-                if opened is not None:
-                    self._step_ends(clock.threads[get_ident()], *opened)
+                end = now()
+                clock.switch(thread, outer)
+                if outer is not step:
+                    step.ns += end - start
+                clock.own_cost(thread, now() - end)
 
         return clock.disguise(gradient)
 
-    def _step_ends(self, thread: ThreadClock, outer: Context, step: Context, started: int) -> None:
-        end = now()
-        if thread.context is not step:
-            return
-        place = self._clock.sites.place(2)
-        step.places[place] = step.places.get(place, 0) + 1
-        self._clock.close(thread, outer, end - started)
-        self._clock.own_cost(thread, now() - end)
+    def _step_of(self, tape: Any) -> Context | None:
+        opened = self._open.get(id(tape))
+        return self._recorded.get(tape) if opened is None else opened[1]
 
     def rows(self) -> list[TapeSteps]:
         """Eager steps so far, with the main thread's time in them and in applying gradients."""
@@ -102,7 +139,7 @@ class Steps:
                 found.append(
                     TapeSteps(
                         site=site,
-                        steps=context.calls,
+                        steps=sum(context.places.values()),
                         seconds=(context.ns + applied) / SECOND,
                         ops=sum(row.calls for row in ops),
                         op_seconds=sum(row.ns for row in ops) / SECOND,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import sys
 from typing import Any
 
 from unslow import seams
 from unslow.recording.clock import Call, Clock, ThreadClock
 from unslow.recording.data import Sync
+from unslow.recording.sites import calling_frame
 from unslow.recording.tables import SECOND, Table
 
 
@@ -41,8 +41,8 @@ class Syncs:
 
         def note(call: Call) -> None:
             call.thread.syncing = False
-            # Above this: three frames of the clock, and then who asked for the array.
-            if seams.in_library(sys._getframe(4).f_code.co_filename):
+            asking = calling_frame()
+            if asking is not None and seams.in_library(asking.f_code.co_filename):
                 return
             row = rows.row(call.thread.main, *call.place, name)
             row.calls += 1
