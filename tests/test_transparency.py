@@ -149,6 +149,19 @@ WITH_TENSORFLOW = {
         print([batch.numpy().tolist() for batch in ds])
         print(model.predict(x[:2], verbose=0).tolist())
     """,
+    "profiles_itself": """
+        import glob, tempfile, time, tensorflow as tf
+        @tf.function
+        def f(x): return tf.linalg.matmul(x, x) * 0.001
+        def work(seconds):
+            x, end = tf.ones((200, 200)), time.monotonic() + seconds
+            while time.monotonic() < end: x = f(x)
+        work(1.0)
+        folder = tempfile.mkdtemp()
+        tf.profiler.experimental.start(folder); work(0.5); tf.profiler.experimental.stop()
+        print(len(glob.glob(folder + "/**/*.xplane.pb", recursive=True)))
+        with tf.profiler.experimental.Profile(folder): work(0.5)
+    """,
     "keras_error": """
         import numpy as np, tensorflow as tf
         model = tf.keras.Sequential([tf.keras.Input((8,)), tf.keras.layers.Dense(4)])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from unslow import seams
 from unslow.recording.arrays import fingerprint
-from unslow.recording.clock import Call, Clock, ThreadClock
+from unslow.recording.clock import Call, Clock, hide_caller
 from unslow.recording.data import Conversion
 from unslow.recording.tables import SECOND, Table
 
@@ -41,17 +42,24 @@ class Conversions:
         patches.replace(seams.CONVERSION, self._watch)
 
     def _watch(self, original: Any) -> Any:
-        return self._clock.watch(original, "convert", self._note, self._matters)
+        watched = self._clock.watch(original, "convert", self._note)
+        array_type = self._array_type
 
-    def _matters(self, thread: ThreadClock, args: tuple[Any, ...]) -> bool:
-        # Numbers and short lists are part of calling any op.
-        value = args[0]
-        kind = type(value)
-        if kind is list or kind is tuple:
-            return len(value) >= LONG_LIST or (
-                len(value) > 0 and type(value[0]) is self._array_type
-            )
-        return kind is self._array_type
+        @functools.wraps(original)
+        def convert(value: Any, *args: Any, **kwargs: Any) -> Any:
+            # Numbers and short lists are part of calling any op, several times over.
+            kind = type(value)
+            if kind is list or kind is tuple:
+                matters = len(value) >= LONG_LIST or (value and type(value[0]) is array_type)
+            else:
+                matters = kind is array_type
+            try:
+                return (watched if matters else original)(value, *args, **kwargs)
+            except BaseException as error:
+                hide_caller(error)
+                raise
+
+        return self._clock.disguise(convert)
 
     def _note(self, call: Call) -> None:
         value = call.args[0]

@@ -32,7 +32,7 @@ LONGEST = 4.0
 FIRST = 0.4
 """Seconds of a line inside compiled functions before its first window."""
 
-FACTOR = 4
+FACTOR = 8
 """How much later each next window of the line opens."""
 
 MOST = 12
