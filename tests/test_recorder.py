@@ -488,6 +488,34 @@ def test_windows_see_the_wait_inside_fit(tmp_path: Path) -> None:
     assert sum(found.parts.values()) == pytest.approx(found.wall, rel=0.01)
 
 
+def test_without_windows_the_wait_inside_fit_is_estimated(tmp_path: Path) -> None:
+    calls = 0
+
+    def slow(x: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        time.sleep(0.001 if calls < 150 else 0.006)
+        return x
+
+    def element(x: Any) -> Any:
+        x = tf.ensure_shape(tf.numpy_function(slow, [x], tf.float32), (4,))
+        return x, x[:1]
+
+    recorder = Recorder(tmp_path / "recording.json", ("test",))
+    recorder.start(windows=False)
+    ds = tf.data.Dataset.from_tensor_slices(np.ones((400, 4), "float32")).map(element).batch(8)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(ds, verbose=0)  # fit without windows
+    recorder.stop()
+    found = from_plain(Recording, json.loads((tmp_path / "recording.json").read_text()))
+    [window] = at(found.windows, "fit without windows")
+    assert window.estimated
+    assert 0.3 * window.graph_seconds < window.bridge_seconds <= window.graph_seconds
+    [bridge] = found.bridges
+    assert 0 < bridge.waited_seconds <= bridge.busy_seconds
+
+
 def test_errors_keep_their_tracebacks(tmp_path: Path) -> None:
     if sys.version_info < (3, 11):
         pytest.skip("under 3.10 frames are left out where tracebacks are printed")

@@ -208,6 +208,14 @@ class Bridges:
                 if row.pipeline == pipeline
             ]
 
+    def ran(self, before: list[tuple[BridgeRow, int]], longest: int) -> int:
+        """Nanoseconds, at most `longest`, in which Python ran elsewhere since `before`."""
+        if not before:
+            return 0
+        moment = now()
+        with self._lock:
+            return min(longest, max(row.busy_until(moment) - busy for row, busy in before))
+
     def waited(
         self, before: list[tuple[BridgeRow, int]], place: Place, part: str, longest: int
     ) -> int:

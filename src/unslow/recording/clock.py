@@ -147,7 +147,8 @@ class ThreadClock:
     watched calls are open. `doing`: the part of the innermost of them.
     `tracing`: how many functions are being traced. `traces`: how many were.
     `traces_before`, `busy_before`: for each open call of a compiled function,
-    that number and what the bridges had run when it began. `executed`:
+    that number and what the bridges had run when it began. `busy_executing`:
+    what those of pipelines had run when the execution under way began. `executed`:
     nanoseconds of execution since the last such call ended. `cpu`: for each
     open call from a graph, the CPU time when it began. `syncing`: a tensor is
     being made an array. `muted`: the recorder itself is calling.
@@ -155,6 +156,7 @@ class ThreadClock:
 
     __slots__ = (
         "busy_before",
+        "busy_executing",
         "context",
         "cpu",
         "depth",
@@ -186,6 +188,7 @@ class ThreadClock:
         self.traces_before: list[int] = []
         self.cpu: list[int] = []
         self.busy_before: list[Any] = []
+        self.busy_executing: list[Any] = []
         self.muted = self.syncing = False
         self.use(self.root)
 

@@ -379,6 +379,10 @@ class GraphOp:
 class Window:
     """A short stretch of the run seen by the TensorFlow profiler.
 
+    `estimated`: not seen, as no window was open there, but concluded for the whole
+    run from how much longer calls took than the fastest while the pipeline's Python
+    ran: a lower bound.
+
     `graph_seconds`: the main thread's time inside compiled functions during it;
     of that, `wait_seconds` in waiting for the next element inside the function,
     `bridge_seconds` of which while the pipeline's Python ran.
@@ -390,6 +394,7 @@ class Window:
     wait_seconds: float
     bridge_seconds: float
     ops: tuple[GraphOp, ...] = ()
+    estimated: bool = False
 
 
 @dataclass(frozen=True)

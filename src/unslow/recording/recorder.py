@@ -28,6 +28,7 @@ from unslow.recording.data import (
     Window,
 )
 from unslow.recording.eager import EagerOps
+from unslow.recording.executions import Executions
 from unslow.recording.graphs import Graphs
 from unslow.recording.imports import Imports
 from unslow.recording.interpreters import Interpreters
@@ -75,6 +76,7 @@ class Recorder:
         self._conversions = Conversions(clock)
         self._syncs = Syncs(clock)
         self._functions = Functions(clock, self._bridges)
+        self._executions = Executions(clock, self._bridges)
         self._graphs = Graphs(clock)
         self._iterators = Iterators(clock, self._bridges)
         self._keras_calls = KerasCalls(clock)
@@ -113,6 +115,7 @@ class Recorder:
                 self._conversions,
                 self._syncs,
                 self._functions,
+                self._executions,
                 self._graphs,
                 self._bridges,
                 self._iterators,
@@ -155,7 +158,7 @@ class Recorder:
             moment = time.monotonic()
             inside = clock.sample(main_frame(ident))
             if self._windows.tick(inside, min(moment - before, 5 * SAMPLE_EVERY)):
-                self._windows.open(self._places(ident), lambda: self._functions.executions)
+                self._windows.open(self._places(ident), lambda: self._executions.ended)
             before = moment
             if moment >= next_write:
                 self.write()
@@ -180,7 +183,9 @@ class Recorder:
         if self._sampling.acquire(timeout=LONGEST_STOP):
             self._sampling.release()
         self._take_back()
-        self._seen_windows = self._windows.read(self._functions.loops)
+        windows = self._windows.read(self._functions.loops)
+        lines = {window.site.at_line for window in windows}
+        self._seen_windows = [*windows, *self._executions.estimates(lines)]
         self._write(self.recording(end, final=True))
 
     def abandon(self) -> None:
@@ -368,7 +373,7 @@ class Recorder:
             yield Unwatched(watcher, f"the watcher failed: {error}")
         if seams.loaded("tensorflow") is not None and self._windows.off is not None:
             why = self._windows.off if self._use_windows else "switched off by --no-windows"
-            yield Unwatched("waits and loops inside compiled functions", why)
+            yield Unwatched("what happens inside compiled functions", why)
 
 
 def _cores() -> int:

@@ -63,7 +63,6 @@ class Functions:
         self._names: dict[int, str] = {}
         self._nodes: dict[int, int] = {}
         self.loops: dict[str, Site] = {}
-        self.executions = 0
 
     def install(self, patches: seams.Patches) -> None:
         """Start to watch."""
@@ -73,10 +72,6 @@ class Functions:
             seams.FUNCTION_MADE, lambda original: clock.watch(original, "build", self._note_made)
         )
         patches.replace(seams.FUNCTION_CALL, self._watch_call)
-        for seam in (seams.FUNCTION_EXECUTION, seams.CANCELABLE_EXECUTION):
-            patches.replace(
-                seam, lambda original: clock.watch(original, "graph", self._note_execution)
-            )
 
     def _function_key(self, function: Any) -> int:
         code = code_of(function)
@@ -173,10 +168,6 @@ class Functions:
         before = call.thread.busy_before.pop()
         if before and not call.thread.busy_before:
             self._bridges.waited(before, call.place, "graph", spent)
-
-    def _note_execution(self, call: Call) -> None:
-        call.thread.executed += call.own
-        self.executions += 1
 
     def _note_eager_call(self, call: Call) -> None:
         row = self._calls.row(
