@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 import pytest
+from handmade import a_run, assert_well_made
 
-from unslow.catalogue import pages
 from unslow.catalogue.border.array_to_tensor import ArrayToTensor
 from unslow.catalogue.border.list_of_arrays import ListOfArrays
 from unslow.catalogue.border.numpy_function import NumpyFunction
 from unslow.catalogue.border.row_loop import RowLoop as RowLoopPage
 from unslow.catalogue.border.tensor_iteration import TensorIteration
 from unslow.catalogue.border.tensor_to_array import TensorToArray
-from unslow.catalogue.page import HEADINGS, MARK, Page
+from unslow.catalogue.page import Page
 from unslow.finding import Claim, Finding, Site
-from unslow.plain import to_plain
 from unslow.recording.data import (
     Bridge,
     Conversion,
     FunctionCalls,
     GraphOp,
     LineTime,
-    Machine,
     OpCount,
-    Program,
     Recording,
     RowLoop,
     Setting,
@@ -34,16 +30,13 @@ from unslow.recording.data import (
     Window,
 )
 
-PAGES = [page for page in pages() if page.code.startswith(("TF1", "TF2"))]
 LINE = Site("train.py", 7, "train", 7, 5)
 OTHER = Site("train.py", 8, "train", 8, 5)
 LOADER = Site("load.py", 5, "load")
 
 
 def recording(**tables: Any) -> Recording:
-    parts = {"imports": 3.0, "eager": 3.0, "convert": 2.0, "python": 2.0}
-    empty = Recording(Program(("train.py",), "3.11.7"), Machine(2, 0), False, 10.0, parts)
-    return dataclasses.replace(empty, **tables)
+    return a_run({"imports": 3.0, "eager": 3.0, "convert": 2.0, "python": 2.0}, **tables)
 
 
 def line(site: Site = LINE, **parts: float) -> tuple[LineTime, ...]:
@@ -52,37 +45,13 @@ def line(site: Site = LINE, **parts: float) -> tuple[LineTime, ...]:
 
 def only(page: Page, seen: Recording) -> Finding:
     (finding,) = page.in_recording(seen)
-    assert (finding.code, finding.name, finding.kind) == (page.code, page.name, "problem")
-    assert list(finding.evidence)[:2] == ["calls", "seconds"]
-    assert finding.evidence["seconds"] == finding.cost.seconds
-    assert finding.cost.seconds == pytest.approx(sum(c.seconds for c in finding.cost.claims))
-    assert json.loads(json.dumps(to_plain(finding)))["site"]["column"] is None
+    assert_well_made(finding, page)
+    assert finding.site.column is None
     return finding
 
 
 def silent(page: Page, seen: Recording) -> bool:
     return not list(page.in_recording(seen))
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.code)
-class TestEveryPage:
-    def test_text_has_the_headings_in_order(self, page: Page) -> None:
-        sections = page.sections()
-        assert tuple(sections) == ("", *HEADINGS)
-        assert all(sections.values())
-
-    def test_exactly_one_line_is_marked(self, page: Page) -> None:
-        assert page.slow.count(MARK) == 1
-        assert page.slow.splitlines()[page.marked_line() - 1].endswith(MARK)
-        assert page.fine
-        assert not any(MARK in program for program in (page.fast, *page.fine))
-
-    def test_programs_compile(self, page: Page) -> None:
-        for program in (page.slow, page.fast, *page.fine):
-            compile(program, page.name, "exec")
-
-    def test_an_empty_recording_is_silent(self, page: Page) -> None:
-        assert silent(page, recording())
 
 
 class TestNumpyFunction:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from handmade import a_run, assert_well_made
 
 from unslow.catalogue.models.batch_of_one import BatchOfOne
 from unslow.catalogue.models.callback_per_batch import CallbackPerBatch
@@ -14,7 +15,7 @@ from unslow.catalogue.models.interpreter_per_call import InterpreterPerCall
 from unslow.catalogue.models.model_in_loop import ModelInLoop
 from unslow.catalogue.models.predict_per_item import PredictPerItem
 from unslow.catalogue.models.steps_per_execution import StepsPerExecution
-from unslow.catalogue.page import HEADINGS, MARK, Page
+from unslow.catalogue.page import Page
 from unslow.finding import Claim, Finding, Site
 from unslow.recording.data import (
     CallbackTime,
@@ -22,21 +23,10 @@ from unslow.recording.data import (
     InterpreterUse,
     KerasCall,
     LineTime,
-    Machine,
-    Program,
     Recording,
     Tracing,
 )
 
-PAGES = (
-    PredictPerItem(),
-    ModelInLoop(),
-    BatchOfOne(),
-    InterpreterPerCall(),
-    StepsPerExecution(),
-    FitInLoop(),
-    CallbackPerBatch(),
-)
 CALL = Site("serve.py", 20, "serve", 20, 9)
 OTHER = Site("serve.py", 30, "serve")
 
@@ -47,10 +37,7 @@ def recording(**tables: Any) -> Recording:
         LineTime(CALL, {"python": 2.0, "graph": 1.0, "build": 0.5, "eager": 0.5, "recorder": 0.1}),
         LineTime(OTHER, {"build": 1.0, "graph": 1.0}),
     )
-    empty = Recording(
-        Program(("serve.py",), "3.11.7"), Machine(2, 0), False, 10.0, {"python": 10.0}, lines
-    )
-    return dataclasses.replace(empty, **tables)
+    return a_run({"python": 10.0}, **{"lines": lines, **tables})
 
 
 def call(method: str, **changes: Any) -> KerasCall:
@@ -68,37 +55,6 @@ def call(method: str, **changes: Any) -> KerasCall:
 
 def found(page: Page, *rows: KerasCall, **tables: Any) -> list[Finding]:
     return list(page.in_recording(recording(keras_calls=rows, **tables)))
-
-
-def assert_well_made(finding: Finding, page: Page) -> None:
-    assert (finding.code, finding.name, finding.kind) == (page.code, page.name, "problem")
-    assert list(finding.evidence)[:2] == ["calls", "seconds"]
-    assert finding.evidence["seconds"] == finding.cost.seconds
-    assert all(isinstance(v, (int, float, str)) for v in finding.evidence.values())
-    assert all(claim.part != "recorder" for claim in finding.cost.claims)
-    assert finding.cost.seconds == pytest.approx(sum(c.seconds for c in finding.cost.claims))
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.code)
-class TestEveryPage:
-    def test_text_has_the_headings_in_order(self, page: Page) -> None:
-        sections = page.sections()
-        assert tuple(sections) == ("", *HEADINGS)
-        assert all(sections.values())
-
-    def test_one_line_of_slow_carries_the_mark(self, page: Page) -> None:
-        assert page.slow.count(MARK) == 1
-        assert page.slow.splitlines()[page.marked_line() - 1].endswith(MARK)
-        assert page.slow != page.fast
-        assert page.fine
-        assert not any(MARK in program for program in (page.fast, *page.fine))
-
-    def test_programs_compile(self, page: Page) -> None:
-        for program in (page.slow, page.fast, *page.fine):
-            compile(program, page.name, "exec")
-
-    def test_an_empty_recording_is_silent(self, page: Page) -> None:
-        assert found(page) == []
 
 
 class TestPredictPerItem:

@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any
 
 import pytest
+from handmade import a_run
 
-from unslow.catalogue.page import HEADINGS, MARK, Page
+from unslow.catalogue.page import Page
 from unslow.catalogue.pipelines.generator_per_row import GeneratorPerRow
 from unslow.catalogue.pipelines.gil_bound_map import GilBoundMap
 from unslow.catalogue.pipelines.input_bound import InputBound
@@ -20,14 +21,11 @@ from unslow.recording.data import (
     Iteration,
     KerasCall,
     LineTime,
-    Machine,
-    Program,
     Recording,
     Stage,
     Window,
 )
 
-PAGES = (InputBound(), GeneratorPerRow(), GilBoundMap(), IteratorRecreated())
 MAP = Site("load.py", 5)
 LOOP = Site("train.py", 10, "train", 10, 5)
 STEP = Site("train.py", 11, "train")
@@ -35,8 +33,7 @@ STEP = Site("train.py", 11, "train")
 
 def recording(**tables: Any) -> Recording:
     parts = {"imports": 3.0, "build": 1.0, "input": 3.0, "graph": 2.0, "python": 1.0}
-    empty = Recording(Program(("train.py",), "3.11.7"), Machine(2, 0), False, 10.0, parts)
-    return dataclasses.replace(empty, **tables)
+    return a_run(parts, **tables)
 
 
 def found(page: Page, seen: Recording) -> list[Finding]:
@@ -74,28 +71,6 @@ def iteration(**changes: Any) -> Iteration:
         stages=(Stage("Batch", LOOP, 32), Stage("Map", MAP), Stage("TensorSlice", None)),
     )
     return dataclasses.replace(row, **changes)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.code)
-class TestEveryPage:
-    def test_text_has_the_headings_in_order(self, page: Page) -> None:
-        sections = page.sections()
-        assert tuple(sections) == ("", *HEADINGS)
-        assert all(sections.values())
-
-    def test_one_line_of_slow_carries_the_mark(self, page: Page) -> None:
-        assert page.slow.count(MARK) == 1
-        assert page.slow.splitlines()[page.marked_line() - 1].endswith(MARK)
-        assert page.slow != page.fast
-        assert page.fine
-        assert not any(MARK in program for program in (page.fast, *page.fine))
-
-    def test_programs_compile(self, page: Page) -> None:
-        for program in (page.slow, page.fast, *page.fine):
-            compile(program, page.name, "exec")
-
-    def test_an_empty_recording_is_silent(self, page: Page) -> None:
-        assert found(page, recording()) == []
 
 
 class TestInputBound:
@@ -307,7 +282,11 @@ class TestIteratorRecreated:
 def test_findings_are_plain_data() -> None:
     rows = (iteration(iterators=100, elements=100), iteration(site=STEP))
     seen = recording(iterations=rows, bridges=(bridge(),))
-    findings = [finding for page in PAGES for finding in page.in_recording(seen)]
+    findings = [
+        finding
+        for page in (GilBoundMap(), IteratorRecreated())
+        for finding in page.in_recording(seen)
+    ]
     assert {finding.code for finding in findings} >= {"TF305", "TF311"}
     for finding in findings:
         assert finding.kind == "problem"

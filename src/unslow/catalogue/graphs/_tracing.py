@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from unslow.catalogue.page import by_line, claim, matters, same_line
 from unslow.finding import Claim, Site
@@ -39,6 +40,20 @@ class Retraced:
     @property
     def seconds_per_trace(self) -> float:
         return self.seconds / self.count
+
+    def evidence(self, values: str) -> dict[str, Any]:
+        """The numbers behind a finding; the examples are called `values` in it."""
+        return {
+            "calls": self.calls,
+            "seconds": self.seconds,
+            "traces": self.traces,
+            "argument": self.argument,
+            "arguments": list(self.arguments),
+            "changes": self.count,
+            values: list(self.values),
+            "seconds_per_trace": self.seconds_per_trace,
+            "function": self.function,
+        }
 
 
 def retraced(recording: Recording, reason: str) -> Iterator[Retraced]:

@@ -148,16 +148,5 @@ print("loss", round(float(loss), 3))
                 f"changed {count_text(row.count)} times ({examples}). "
                 f"{seconds_text(row.seconds_per_trace)} a trace with its first run."
             )
-            evidence = {
-                "calls": row.calls,
-                "seconds": row.seconds,
-                "traces": row.traces,
-                "argument": row.argument,
-                "arguments": list(row.arguments),
-                "changes": row.count,
-                "values": list(row.values),
-                "seconds_per_trace": row.seconds_per_trace,
-                "function": row.function,
-            }
             cost = cost_of(row.claims, calls=row.calls)
-            yield self.problem(row.site, message, cost, evidence)
+            yield self.problem(row.site, message, cost, row.evidence("values"))

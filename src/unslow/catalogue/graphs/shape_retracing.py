@@ -136,16 +136,5 @@ print("best", round(float(best), 1))
                 f"{count_text(row.count)} times ({examples}). "
                 f"{seconds_text(row.seconds_per_trace)} a trace with its first run."
             )
-            evidence = {
-                "calls": row.calls,
-                "seconds": row.seconds,
-                "traces": row.traces,
-                "argument": row.argument,
-                "arguments": list(row.arguments),
-                "changes": row.count,
-                "shapes": list(row.values),
-                "seconds_per_trace": row.seconds_per_trace,
-                "function": row.function,
-            }
             cost = cost_of(row.claims, calls=row.calls)
-            yield self.problem(row.site, message, cost, evidence)
+            yield self.problem(row.site, message, cost, row.evidence("shapes"))
