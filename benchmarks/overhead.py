@@ -29,13 +29,13 @@ EXAMPLES = ROOT / "examples"
 PROGRAMS = {
     "micro_ops": (HERE / "micro_ops.py",),
     "resize_argmax": (
-        *(EXAMPLES / "resize_argmax.py", "--images", "80"),
-        *("--sizes", "300", "--exposures", "400"),
+        *(EXAMPLES / "resize_argmax.py", "--images", "60"),
+        *("--sizes", "200", "--exposures", "200"),
     ),
-    "augment": (EXAMPLES / "augment.py", "--epochs", "4"),
-    "label_image": (EXAMPLES / "label_image.py", "--images", "15"),
-    "train": (EXAMPLES / "train.py", "--images", "60", "--steps", "50", "--epochs", "10"),
-    "serve": (EXAMPLES / "serve.py", "--requests", "40", "--drawings", "800"),
+    "augment": (EXAMPLES / "augment.py", "--epochs", "2"),
+    "label_image": (EXAMPLES / "label_image.py", "--images", "6"),
+    "train": (EXAMPLES / "train.py", "--images", "40", "--steps", "30", "--epochs", "5"),
+    "serve": (EXAMPLES / "serve.py", "--requests", "20", "--drawings", "400"),
     "fixed/augment": (EXAMPLES / "fixed/augment.py",),
 }
 """Programs with arguments that make them short; the last is compiled training without faults."""
