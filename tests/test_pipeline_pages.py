@@ -158,10 +158,11 @@ class TestGeneratorPerRow:
     stages = (Stage("Batch", LOOP, 64), Stage("FlatMap", MAP), Stage("Tensor", MAP))
 
     def test_rows_for_batches(self) -> None:
-        seen = recording(bridges=(self.rows,), iterations=(iteration(stages=self.stages),))
-        (finding,) = found(GeneratorPerRow(), seen)
+        waits = iteration(stages=self.stages, bridge_seconds=2.5)
+        (finding,) = found(GeneratorPerRow(), recording(bridges=(self.rows,), iterations=(waits,)))
         assert finding.site == MAP
-        assert finding.cost.claims == self.rows.claims
+        crossing = Claim("train.py", 10, "input", 0.5)
+        assert finding.cost.claims == (*self.rows.claims, crossing)
         assert finding.cost.calls == 20_000
         assert list(finding.evidence)[:2] == ["calls", "seconds"]
         assert finding.evidence["batch_size"] == 64
@@ -187,8 +188,14 @@ class TestGeneratorPerRow:
     def test_silent(self, changes: dict[str, Any], batched: bool) -> None:
         row = dataclasses.replace(self.rows, **changes)
         stages = self.stages if batched else self.stages[1:]
-        seen = recording(bridges=(row,), iterations=(iteration(stages=stages),))
-        assert found(GeneratorPerRow(), seen) == []
+        waits = iteration(stages=stages, wait_seconds=0.06, bridge_seconds=0.05)
+        assert found(GeneratorPerRow(), recording(bridges=(row,), iterations=(waits,))) == []
+
+    def test_other_work_of_the_pipeline_is_not_its_cost(self) -> None:
+        stages = (Stage("Batch", LOOP, 64), Stage("ParallelMap", MAP), Stage("FlatMap", MAP))
+        waits = iteration(stages=stages, bridge_seconds=2.5)
+        (finding,) = found(GeneratorPerRow(), recording(bridges=(self.rows,), iterations=(waits,)))
+        assert finding.cost.claims == self.rows.claims
 
 
 class TestGilBoundMap:

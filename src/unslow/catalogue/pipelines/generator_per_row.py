@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from unslow.catalogue.page import (
     Page,
     by_line,
+    claim,
     cost_of,
     count_text,
     matters,
     same_line,
     seconds_text,
 )
-from unslow.finding import Finding, Site
+from unslow.finding import Claim, Finding, Site
 from unslow.recording.data import Bridge, Iteration, Recording
 
 LEAST_CALLS = 200
@@ -181,7 +182,8 @@ print(len(scores))
             if calls < LEAST_CALLS:
                 continue
             each = sum(row.seconds for row in bridges) / calls
-            claims = [claim for row in bridges for claim in row.claims]
+            claims = [each for row in bridges for each in row.claims]
+            claims += _crossing(recording, site, bridges)
             cost = cost_of(claims, calls=calls, nbytes=sum(row.bytes for row in bridges))
             sizes = _batch_sizes(recording, site, bridges)
             if each > CHEAP_SECONDS or not sizes or not matters(recording, cost.seconds):
@@ -198,6 +200,15 @@ print(len(scores))
                 "every row crosses from Python on its own."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+
+def _crossing(recording: Recording, site: Site, bridges: list[Bridge]) -> Iterator[Claim]:
+    """Waits for the rows' way out of Python, where the pipeline does nothing else that counts."""
+    for row in recording.iterations:
+        works = any("Map" in stage.kind and stage.kind != "FlatMap" for stage in row.stages)
+        waited = row.wait_seconds - row.bridge_seconds
+        if waited > 0 and not works and _reads(row, site, bridges):
+            yield claim(row.site, "input", waited)
 
 
 def _batch_sizes(recording: Recording, site: Site, bridges: list[Bridge]) -> list[int]:
