@@ -162,6 +162,16 @@ WITH_TENSORFLOW = {
         print(len(glob.glob(folder + "/**/*.xplane.pb", recursive=True)))
         with tf.profiler.experimental.Profile(folder): work(0.5)
     """,
+    "ends_inside_a_window": """
+        import time, tensorflow as tf
+        @tf.function
+        def f(x):
+            for _ in tf.range(200): x = tf.sqrt(x) + 1.0
+            return x
+        x, end = tf.ones((50, 50)), time.monotonic() + 0.75
+        while time.monotonic() < end: x = f(x)
+        print("done")
+    """,
     "keras_error": """
         import numpy as np, tensorflow as tf
         model = tf.keras.Sequential([tf.keras.Input((8,)), tf.keras.layers.Dense(4)])

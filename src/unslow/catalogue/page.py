@@ -114,14 +114,19 @@ def by_line(rows: Iterable[Any]) -> Iterator[tuple[Site, list[Any]]]:
     """Group table rows that have a `site` by their line, in order of first appearance."""
     groups: dict[tuple[str, int | None, int], list[Any]] = {}
     for row in rows:
-        groups.setdefault((row.site.path, row.site.cell, row.site.line), []).append(row)
+        groups.setdefault(line_key(row.site), []).append(row)
     for group in groups.values():
         yield group[0].site, group
 
 
+def line_key(place: Site | Claim) -> tuple[str, int | None, int]:
+    """The line of a site or a claim, as something to compare and to group by."""
+    return place.path, place.cell, place.line
+
+
 def same_line(one: Site | Claim, other: Site | Claim) -> bool:
     """Whether both stand at one line of one file or cell."""
-    return (one.path, one.cell, one.line) == (other.path, other.cell, other.line)
+    return line_key(one) == line_key(other)
 
 
 def seconds_text(seconds: float) -> str:

@@ -399,10 +399,12 @@ class Window:
 
 @dataclass(frozen=True)
 class Setting:
-    """A slow mode that the program switched on at `site`. `seconds`: the time it was on.
+    """A slow mode that the program switched on at `site`.
 
     `name`: "run_functions_eagerly", "run_eagerly" (Keras `compile`),
-    "tf.data debug mode".
+    "tf.data debug mode". `calls` of functions or Keras methods ran so, in `ops`
+    eager ops; `claims` says where the main thread spent them. None of these are
+    known of the debug mode.
     """
 
     name: str

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unslow.catalogue.page import claim
+from unslow.catalogue.page import claim, same_line
 from unslow.finding import Claim, Site
 from unslow.recording.data import OpCount, Recording
 
 HEAVY_OP_SECONDS = 1e-4
 """An op that takes this long a call computes; it does not merely cost its overhead."""
-
-
-def key_of(place: Site | Claim) -> tuple[str, int | None, int]:
-    """The line of a site or a claim, as something to compare."""
-    return place.path, place.cell, place.line
 
 
 def claim_at_most(recording: Recording, site: Site, part: str, seconds: float) -> tuple[Claim, ...]:
@@ -25,7 +20,7 @@ def claim_at_most(recording: Recording, site: Site, part: str, seconds: float) -
 
 def ops_at(recording: Recording, site: Site) -> list[OpCount]:
     """The main thread's eager ops at the line of `site`."""
-    return [row for row in recording.ops if row.main and key_of(row.site) == key_of(site)]
+    return [row for row in recording.ops if row.main and same_line(row.site, site)]
 
 
 def heavy_seconds(rows: Iterable[OpCount]) -> float:

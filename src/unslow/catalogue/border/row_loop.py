@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from unslow.catalogue.border import _lines
-from unslow.catalogue.page import Page, by_line, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.page import (
+    Page,
+    by_line,
+    cost_of,
+    count_text,
+    line_key,
+    matters,
+    seconds_text,
+)
 from unslow.finding import Claim, Finding, Site
 from unslow.recording import data
 from unslow.recording.data import Recording
@@ -132,8 +140,8 @@ def _eager_claims(recording: Recording, rows: list[data.RowLoop]) -> tuple[Claim
     """What eager loops took, unless the ops of their bodies were real work."""
     loops = [row for row in rows if row.rows >= LEAST_ROWS]
     claims = tuple(claim for row in loops for claim in row.claims if claim.part != "recorder")
-    lines = {_lines.key_of(claim) for claim in claims}
-    ops = [row for row in recording.ops if row.main and _lines.key_of(row.site) in lines]
+    lines = {line_key(claim) for claim in claims}
+    ops = [row for row in recording.ops if row.main and line_key(row.site) in lines]
     heavy = _lines.heavy_seconds(ops)
     return () if heavy > MOST_HEAVY * sum(claim.seconds for claim in claims) else claims
 
@@ -154,8 +162,8 @@ def _graph_claims(recording: Recording, site: Site, rows: list[data.RowLoop]) ->
     total = sum(row.seconds - row.first_seconds for row in callers)
     if not any(row.graph_calls for row in rows) or total <= 0:
         return ()
-    lines = {_lines.key_of(row.site) for row in callers}
-    windows = [w for w in recording.windows if _lines.key_of(w.site) in lines]
+    lines = {line_key(row.site) for row in callers}
+    windows = [w for w in recording.windows if line_key(w.site) in lines]
     inside = sum(window.graph_seconds for window in windows)
     work = sum(
         window.wait_seconds + sum(op.seconds for op in window.ops if op.op not in CONTAINERS)
