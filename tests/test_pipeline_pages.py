@@ -100,6 +100,12 @@ class TestInputBound:
         (finding,) = found(InputBound(), seen)
         assert "75% of the time at the lines of train()" in finding.message
 
+    def test_python_at_the_waiting_line_is_no_work_of_the_loop(self) -> None:
+        lines = (LineTime(LOOP, {"input": 0.9, "python": 0.9}), LineTime(STEP, {"graph": 0.3}))
+        seen = recording(iterations=(iteration(wait_seconds=0.9),), lines=lines)
+        (finding,) = found(InputBound(), seen)
+        assert "75% of the time at the lines of train()" in finding.message
+
     def test_a_fit_that_waits_inside_its_compiled_function(self) -> None:
         fit = KerasCall(LOOP, "fit", 1, 5.0, 4.0, 0.5, 5.0, steps=400)
         windows = (

@@ -59,13 +59,19 @@ def seconds_after_start(recording: Recording) -> float:
 
 
 def function_seconds(recording: Recording, site: Site) -> float:
-    """The main thread's time at all lines of the function of `site`, start-up left out."""
+    """The main thread's time at all lines of the function of `site`, start-up left out.
+
+    Python at the line of `site` itself is left out too: asking for an element is
+    no work of the loop's, and while the pipeline's own Python holds the
+    interpreter lock, it is waiting under another name.
+    """
+    idle = ("imports", "build", "recorder")
     return sum(
         seconds
         for row in recording.lines
         if _function(row.site) == _function(site)
         for part, seconds in row.parts.items()
-        if part not in ("imports", "build", "recorder")
+        if part not in idle and not (part == "python" and same_line(row.site, site))
     )
 
 
