@@ -380,7 +380,7 @@ def test_functions_switched_to_eager(tmp_path: Path) -> None:
 
 def test_the_tables_do_not_grow_with_events(tmp_path: Path) -> None:
     def events(count: int) -> None:
-        array = np.ones(100)
+        array = np.ones(1000)
         scale = tf.function(lambda x: x * 2.0)
         for number in range(count):
             x = tf.constant(array) * float(number)
@@ -455,7 +455,7 @@ def test_a_watcher_that_fails_is_reported_and_harms_nobody(
 
     monkeypatch.setattr(conversions, "fingerprint", broken)
     with recording(tmp_path) as so_far:
-        assert tf.constant(np.ones(3)).shape == (3,)
+        assert tf.constant(np.ones(300)).shape == (300,)
         found = so_far()
     assert any("ZeroDivisionError" in row.why for row in found.unwatched)
 

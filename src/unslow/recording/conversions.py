@@ -11,6 +11,9 @@ from unslow.recording.clock import Call, Clock, hide_caller
 from unslow.recording.data import Conversion
 from unslow.recording.tables import SECOND, Table
 
+LARGE_ARRAY = 1024
+"""Bytes from which an array is worth a row; TensorFlow makes many small ones for itself."""
+
 LONG_LIST = 32
 """Elements from which a list of Python numbers is worth a row."""
 
@@ -47,12 +50,12 @@ class Conversions:
 
         @functools.wraps(original)
         def convert(value: Any, *args: Any, **kwargs: Any) -> Any:
-            # Numbers and short lists are part of calling any op, several times over.
+            # Numbers, short lists and small arrays are part of calling any op, several times over.
             kind = type(value)
             if kind is list or kind is tuple:
                 matters = len(value) >= LONG_LIST or (value and type(value[0]) is array_type)
             else:
-                matters = kind is array_type
+                matters = kind is array_type and value.nbytes >= LARGE_ARRAY
             try:
                 return (watched if matters else original)(value, *args, **kwargs)
             except BaseException as error:

@@ -77,10 +77,10 @@ class OpCount:
 
 @dataclass(frozen=True)
 class Conversion:
-    """Arrays, lists and numbers made into tensors at one site.
+    """Arrays and lists made into tensors at one site; small ones are not counted.
 
     `kind`: "array" (a NumPy array), "arrays" (a list or tuple of NumPy arrays),
-    "list" (other sequences), "scalar". `road`: "convert" (a conversion of its
+    "list" (other sequences). `road`: "convert" (a conversion of its
     own, timed) or "op" (inside an eager op's C++, whose `seconds` are what the
     same conversion took when it was repeated after the program's end). Both are
     in the part "convert".
