@@ -20,10 +20,10 @@ from unslow.recording.profile import parse
 from unslow.recording.sites import Place
 from unslow.recording.tables import SECOND
 
-LENGTH = 0.2
+LENGTH = 0.06
 """Seconds a window is open at least."""
 
-EXECUTIONS = 3
+EXECUTIONS = 2
 """Compiled calls that must have ended in it: one that outlasts the window leaves no trace."""
 
 LONGEST = 4.0
