@@ -12,7 +12,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -289,10 +289,16 @@ def mapped_stack() -> list[tuple[str, int, str]]:
     Each entry is (file name, line, function name).
     """
     tf_stack = importlib.import_module("tensorflow.python.util.tf_stack")
-    return [
-        (frame.filename, frame.lineno, frame.name or "<module>")
-        for frame in tf_stack.extract_stack()
-    ]
+    return _entries(tf_stack.extract_stack())
+
+
+def creation_stack(operation: Any) -> list[tuple[str, int, str]]:
+    """The stack in which a graph's op was made, in the form of `mapped_stack`."""
+    return _entries(operation.traceback or ())
+
+
+def _entries(frames: Iterable[Any]) -> list[tuple[str, int, str]]:
+    return [(frame.filename, frame.lineno, frame.name or "<module>") for frame in frames]
 
 
 def is_graph_function(graph: Any) -> bool:

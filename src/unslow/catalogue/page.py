@@ -92,18 +92,6 @@ def claim(site: Site, part: str, seconds: float) -> Claim:
     return Claim(site.path, site.line, part, seconds, site.cell)
 
 
-def line_claims(recording: Recording, site: Site, share: float = 1.0) -> tuple[Claim, ...]:
-    """All that the main thread spent at the line of `site`, or a `share` of it, as claims.
-
-    The recorder's own cost is nobody's claim.
-    """
-    return tuple(
-        claim(site, part, seconds * share)
-        for part, seconds in recording.line(site).items()
-        if part != "recorder" and seconds > 0
-    )
-
-
 def cost_of(claims: Iterable[Claim], calls: int = 0, nbytes: int = 0) -> Cost:
     """The cost that `claims` add up to."""
     claims = tuple(claims)

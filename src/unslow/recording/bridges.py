@@ -109,12 +109,9 @@ class Bridges:
 
     def _register(self, function: Any) -> BridgeRow | None:
         sites = self._clock.sites
-        site = None
-        pipeline = False
-        for filename, line, name in reversed(seams.mapped_stack()):
-            pipeline = pipeline or filename.endswith(_PIPELINE_FILES)
-            if site is None and not sites.foreign[filename]:
-                site = sites.in_file(filename, line, name)
+        stack = seams.mapped_stack()
+        site = sites.innermost(stack)
+        pipeline = any(filename.endswith(_PIPELINE_FILES) for filename, _, _ in stack)
         user = seams.eager_python_function(function)
         kind = "numpy_function" if user is None else "py_function"
         user = function if user is None else user

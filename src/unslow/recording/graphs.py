@@ -89,14 +89,10 @@ class Graphs:
                 self._find_growth(row, session.graph, before)
 
     def _find_growth(self, row: GraphRow, graph: Any, before: int) -> None:
-        foreign = self._clock.sites.foreign
         for operation in graph.get_operations()[before:]:
-            for frame in reversed(list(operation.traceback or ())):
-                if not foreign[frame.filename]:
-                    site = self._clock.sites.in_file(frame.filename, frame.lineno, frame.name)
-                    if site in row.growth or len(row.growth) < MOST_GROWTH_SITES:
-                        row.growth[site] = row.growth.get(site, 0) + 1
-                    break
+            site = self._clock.sites.innermost(seams.creation_stack(operation))
+            if site is not None and (site in row.growth or len(row.growth) < MOST_GROWTH_SITES):
+                row.growth[site] = row.growth.get(site, 0) + 1
 
     def rows(self) -> list[GraphUse]:
         """What was done so far."""

@@ -50,11 +50,9 @@ class RowLoops:
         self._rows.row(*call.place).rows += rows_of(elements)
 
     def _note_traced(self, call: Call) -> None:
-        for filename, line, name in reversed(seams.mapped_stack()):
-            if not self._clock.sites.foreign[filename]:
-                site = self._clock.sites.in_file(filename, line, name)
-                self._rows.row(site).graph_calls += 1
-                return
+        site = self._clock.sites.innermost(seams.mapped_stack())
+        if site is not None:
+            self._rows.row(site).graph_calls += 1
 
     def rows(self, loop_seconds: dict[Site, float]) -> list[RowLoop]:
         """The loops so far; `loop_seconds` is what While loops of graphs took, by line."""

@@ -48,20 +48,16 @@ class Settings:
 
     def rows(self) -> list[Setting]:
         """The modes switched on so far."""
-        contexts: list[Context] = []
+        contexts = [
+            context for context in self._clock.main.root.subtree() if context.kind == EAGER_CALL
+        ]
         keras: dict[Place, list[Context]] = {}
-        for thread in list(self._clock.threads.values()):
-            if thread.main:
-                for context in thread.root.subtree():
-                    if context.kind == EAGER_CALL:
-                        contexts.append(context)
         found = [
             row
             for place in self._eager[:1]
             if (row := self._row("run_functions_eagerly", place, contexts)) is not None
         ]
-        for call in self._keras_calls.run_eagerly():
-            place, context = call
+        for place, context in self._keras_calls.run_eagerly():
             keras.setdefault(place, []).append(context)
         found += [
             row

@@ -134,6 +134,13 @@ class Sites:
             self._relative(name), line, function, end_line, column, int(cell) if cell else None
         )
 
+    def innermost(self, stack: list[tuple[str, int, str]]) -> Site | None:
+        """The user's innermost line in a stack of (file name, line, function), innermost last."""
+        for filename, line, function in reversed(stack):
+            if not self.foreign[filename]:
+                return self.in_file(filename, line, function)
+        return None
+
     def definition(self, function: Any) -> Site | None:
         """The `def` line of a Python function, `None` where the user did not write it."""
         code = code_of(function)

@@ -114,16 +114,9 @@ class Functions:
     def _find_loops(self, graph: Any) -> None:
         for operation in graph.get_operations():
             if operation.type in ("While", "StatelessWhile"):
-                site = self._made_at(operation)
+                site = self._clock.sites.innermost(seams.creation_stack(operation))
                 if site is not None:
                     self.loops[operation.name] = site
-
-    def _made_at(self, operation: Any) -> Site | None:
-        foreign = self._clock.sites.foreign
-        for frame in reversed(list(operation.traceback or ())):
-            if not foreign[frame.filename]:
-                return self._clock.sites.in_file(frame.filename, frame.lineno, frame.name)
-        return None
 
     def _note_made(self, call: Call) -> None:
         function = call.args[1] if len(call.args) > 1 else call.kwargs.get("python_function")
