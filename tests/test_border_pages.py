@@ -295,6 +295,11 @@ class TestRowLoop:
             "tf.map_fn became a loop over rows in a compiled function and took about 1.5 s there."
         )
 
+    def test_putting_the_results_together_is_not_work_on_the_rows(self) -> None:
+        loop = GraphOp("While", self.graph.site, 5000, 0.15)
+        seen = self.graph_recording(loop, GraphOp("TensorListStack", None, 2, 0.12))
+        assert only(self.page, seen).cost.claims == (Claim("train.py", 7, "graph", 1.5),)
+
     def test_a_loop_of_ops_too_small_to_be_seen(self) -> None:
         unseen = dataclasses.replace(self.graph, graph_seconds=0.0)
         seen = self.graph_recording(nodes=16)

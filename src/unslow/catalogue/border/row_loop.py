@@ -20,7 +20,7 @@ from unslow.recording.data import Recording
 
 LEAST_ROWS = 100
 
-MOST_HEAVY = 0.4
+MOST_HEAVY = 0.5
 """The share of a loop's time in real work from which the loop is not to blame."""
 
 MOST_NODES_AROUND = 20
@@ -28,6 +28,9 @@ MOST_NODES_AROUND = 20
 
 CONTAINERS = ("While", "StatelessWhile", "PartitionedCall", "StatefulPartitionedCall")
 """Ops whose time is that of other ops."""
+
+MACHINERY = "TensorList"
+"""How the ops begin with which a loop takes rows out and puts results together."""
 
 
 class RowLoop(Page):
@@ -166,7 +169,7 @@ def _graph_claims(recording: Recording, site: Site, rows: list[data.RowLoop]) ->
     windows = [w for w in recording.windows if line_key(w.site) in lines]
     inside = sum(window.graph_seconds for window in windows)
     work = sum(
-        window.wait_seconds + sum(op.seconds for op in window.ops if op.op not in CONTAINERS)
+        window.wait_seconds + sum(op.seconds for op in window.ops if _is_work(op.op))
         for window in windows
     )
     seconds = sum(row.graph_seconds for row in rows)
@@ -183,3 +186,8 @@ def _graph_claims(recording: Recording, site: Site, rows: list[data.RowLoop]) ->
             recording, row.site, "graph", share * (row.seconds - row.first_seconds)
         )
     )
+
+
+def _is_work(op: str) -> bool:
+    """Whether an op does something for the rows, and does not just carry the loop."""
+    return op not in CONTAINERS and not op.startswith(MACHINERY)
