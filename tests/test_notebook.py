@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from unslow.run.notebook import (
+from unslow.source.notebook import (
     Cell,
     NotebookError,
     Skipped,

@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unslow.catalogue import diagnose, page, pages
+    from unslow.catalogue import diagnose, pages
+    from unslow.catalogue import page as page
     from unslow.catalogue.page import Page
     from unslow.finding import Alternative, Claim, Cost, Edit, Finding, Gain, Proof, Site
     from unslow.recording.data import Recording

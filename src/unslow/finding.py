@@ -82,12 +82,17 @@ class Cost:
 
 @dataclass(frozen=True)
 class Edit:
-    """Replace the text from `start` up to `end`, each a (line, column) from 1, by `text`."""
+    """Replace the text from `start` up to `end`, each a (line, column) from 1, by `text`.
+
+    Columns count characters. In a notebook, lines count within the code cell `cell`,
+    numbered from 1. Lines of `text` end in a line feed; they get the file's own newlines.
+    """
 
     path: str
     start: tuple[int, int]
     end: tuple[int, int]
     text: str
+    cell: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,12 +108,16 @@ class Proof:
 
 @dataclass(frozen=True)
 class Alternative:
-    """Another way to do what the site does, with its edits and, once tried, its proof."""
+    """Another way to do what the site does, with its edits and, once tried, its proof.
+
+    `note` says of an unsafe one what could change.
+    """
 
     name: str
     safety: Safety
     edits: tuple[Edit, ...] = ()
     proof: Proof | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,23 @@ KERAS = "Keras 3.4–3.15"
 ABSEIL_LOGS_SINCE = (2, 21)
 """The first TensorFlow whose log lines obey Abseil's threshold."""
 
+ALIASES = (
+    ("tensorflow.compat.v1", "tensorflow"),
+    ("tensorflow.compat.v2", "tensorflow"),
+    ("tensorflow.python.keras", "keras"),
+    ("tensorflow.keras", "keras"),
+    ("tensorflow.contrib.keras", "keras"),
+    ("tensorflow.losses", "keras.losses"),
+    ("tensorflow.metrics", "keras.metrics"),
+    ("tensorflow.optimizers", "keras.optimizers"),
+    ("tensorflow.initializers", "keras.initializers"),
+    ("tf_keras", "keras"),
+    ("keras.src", "keras"),
+    ("keras.api", "keras"),
+    ("keras.engine", "keras.models"),
+)
+"""Names by which programs reach what has another name, with that name."""
+
 
 _DOORS = tuple(
     str(Path("python") / name)

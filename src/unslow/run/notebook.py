@@ -13,149 +13,31 @@ import contextlib
 import functools
 import inspect
 import io
-import json
 import linecache
 import operator
-import re
 import sys
 import tokenize
 import traceback
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from unslow.source.notebook import (
+    Cell,
+    NotebookError,
+    cell_filename,
+    parse_cell_filename,
+    read_notebook,
+    translate,
+)
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-CELL_FILENAME = "{path}:cell {number}"
-"""The name under which a cell is compiled."""
-
-_CELL_FILENAME = re.compile(r"(?P<path>.+):cell (?P<number>[1-9][0-9]*)", re.DOTALL)
-
 _FUTURES = functools.reduce(
     operator.or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 )
-
-_TIMING = frozenset({"time", "timeit", "prun"})
-"""Magics that measure their body: the body runs, as part of the program."""
-
-_BREAKS = re.compile(r"\r\n|\r|\n")
-_CELL_MAGIC = re.compile(r"%%(?P<name>\w+)[ \t]*(?P<rest>.*)")
-_LINE_MAGIC = re.compile(r"%(?P<name>\w+)[ \t]*(?P<rest>.*)", re.DOTALL)
-_ASSIGNED = re.compile(r"(?P<left>[^=!%'\"#()]+?)[ \t]*=[ \t]*(?P<right>[%!].*)", re.DOTALL)
-_HELP = re.compile(r"\?{1,2}\s*[%\w.*\[\]'\"]+|%{0,2}[A-Za-z_*][\w.*\[\]'\"]*\?{1,2}")
-_INSTALL = re.compile(r"(pip|conda|mamba)[ \t]+(install|uninstall|list|show|freeze)\b.*")
-_TIMEIT_OPTIONS = re.compile(r"(-[nrp][ \t]*[0-9]+[ \t]*|-[tcqo]+(?=[ \t]|$)[ \t]*)*")
-_PRUN_OPTIONS = re.compile(r"(-[lsTD][ \t]*\S+[ \t]*|-[rq]+(?=[ \t]|$)[ \t]*)*")
-
-
-class NotebookError(Exception):
-    """A file that cannot be run as a notebook; the message says why in one sentence."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A code cell. `number` counts the code cells from 1."""
-
-    number: int
-    source: str
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A magic that was left out. `line` counts within the cell."""
-
-    line: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Translation:
-    """A cell as plain Python, every line where it stood.
-
-    `capture`: the words that follow `%%capture`, None where the cell has no such line.
-    """
-
-    source: str
-    skipped: tuple[Skipped, ...] = ()
-    capture: tuple[str, ...] | None = None
-
-
-def cell_filename(path: str, number: int) -> str:
-    """The name under which a cell of the notebook at `path` is compiled."""
-    return CELL_FILENAME.format(path=path, number=number)
-
-
-def parse_cell_filename(filename: str) -> tuple[str, int] | None:
-    """The notebook's path and the cell's number in a name that `cell_filename` made, else None."""
-    match = _CELL_FILENAME.fullmatch(filename)
-    return (match["path"], int(match["number"])) if match else None
-
-
-def read_notebook(path: str) -> tuple[Cell, ...]:
-    """The code cells of the notebook at `path`, of format 3 or 4.
-
-    Raises:
-        NotebookError: it cannot be read, or is no Python notebook with code in it.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise NotebookError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise NotebookError(f"{path} is not a notebook: its text is not UTF-8") from error
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise NotebookError(f"{path} is not a notebook: it is not JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise NotebookError(f"{path} is not a notebook: it has no cells")
-    language = _language(data)
-    if language != "python":
-        raise NotebookError(f"{path} is a notebook in {language}, not in Python")
-    sources = [
-        _source(path, cell) for cell in _cells(path, data) if cell.get("cell_type") == "code"
-    ]
-    if not any(source.strip() for source in sources):
-        raise NotebookError(f"{path} has no code in its cells")
-    return tuple(Cell(number, source) for number, source in enumerate(sources, start=1))
-
-
-def _language(data: dict[str, Any]) -> str:
-    metadata = data.get("metadata")
-    for key, field in (("kernelspec", "language"), ("language_info", "name")):
-        section = metadata.get(key) if isinstance(metadata, dict) else None
-        language = section.get(field) if isinstance(section, dict) else None
-        if isinstance(language, str) and language:
-            return language.lower()
-    return "python"
-
-
-def _cells(path: str, data: dict[str, Any]) -> list[dict[str, Any]]:
-    cells = data.get("cells")
-    if cells is None and isinstance(data.get("worksheets"), list):
-        cells = [
-            cell
-            for sheet in data["worksheets"]
-            if isinstance(sheet, dict) and isinstance(sheet.get("cells"), list)
-            for cell in sheet["cells"]
-        ]
-    if not isinstance(cells, list):
-        raise NotebookError(f"{path} is not a notebook: it has no cells")
-    if not all(isinstance(cell, dict) for cell in cells):
-        raise NotebookError(f"{path} is not a notebook: one of its cells is malformed")
-    return cells
-
-
-def _source(path: str, cell: dict[str, Any]) -> str:
-    source = cell.get("source", cell.get("input", ""))
-    if isinstance(source, list) and all(isinstance(line, str) for line in source):
-        source = "".join(source)
-    if not isinstance(source, str):
-        raise NotebookError(f"{path} is not a notebook: the source of a cell is not text")
-    return "\n".join(_BREAKS.split(source))
 
 
 def run_notebook(path: str, argv: list[str]) -> None:
@@ -395,141 +277,6 @@ def _is_quiet(source: str) -> bool:
         if token.type != tokenize.COMMENT and token.string.strip():
             last = token.string
     return last == ";"
-
-
-def translate(source: str) -> Translation:
-    """Turn a cell with magics into plain Python, every line where it stood."""
-    lines = _dedented(source.split("\n"))
-    skipped: list[Skipped] = []
-    capture: tuple[str, ...] | None = None
-    start = 0
-    while True:
-        start = next((i for i in range(start, len(lines)) if lines[i].strip()), len(lines))
-        match = _CELL_MAGIC.fullmatch(lines[start].rstrip()) if start < len(lines) else None
-        if match is None:
-            break
-        name, rest = match["name"], match["rest"]
-        if name == "capture":
-            capture = tuple(rest.split())
-            lines[start] = ""
-        elif name in _TIMING:
-            lines[start] = _measured(name, rest)
-        else:
-            skipped.append(Skipped(start + 1, lines[start].strip()))
-            return Translation("", tuple(skipped), capture)
-        start += 1
-    return Translation("\n".join(_without_line_magics(lines, skipped)), tuple(skipped), capture)
-
-
-def _dedented(lines: list[str]) -> list[str]:
-    """A cell that is indented as a whole, as IPython takes it."""
-    first = next((line for line in lines if line.strip()), "")
-    margin = first[: len(first) - len(first.lstrip())]
-    return [line.removeprefix(margin) for line in lines]
-
-
-def _measured(name: str, rest: str) -> str:
-    """The statement that a timing magic measures."""
-    options = {"timeit": _TIMEIT_OPTIONS, "prun": _PRUN_OPTIONS}.get(name)
-    match = options.match(rest) if options else None
-    return rest[match.end() :] if match else rest
-
-
-def _without_line_magics(lines: list[str], skipped: list[Skipped]) -> Iterator[str]:
-    scanner = _Scanner()
-    index = 0
-    while index < len(lines):
-        line = lines[index]
-        replaced = None if scanner.inside else _replaced(_joined(lines, index))
-        if replaced is None:
-            scanner.feed(line)
-            yield line
-            index += 1
-            continue
-        length, text, note = replaced
-        if note:
-            skipped.append(Skipped(index + 1, note))
-        scanner.feed(text)
-        yield text
-        yield from [""] * (length - 1)
-        index += length
-
-
-def _joined(lines: list[str], index: int) -> list[str]:
-    """The line at `index` with those that a backslash at its end goes on to."""
-    end = index
-    while lines[end].endswith("\\") and end + 1 < len(lines):
-        end += 1
-    return lines[index : end + 1]
-
-
-def _replaced(lines: list[str]) -> tuple[int, str, str] | None:
-    """What stands for a magic: how many lines it took, the new text, and the note if it is skipped.
-
-    None where the line is not a magic.
-    """
-    indent = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
-    first = lines[0].strip()
-    whole = " ".join(line.strip().removesuffix("\\").rstrip() for line in lines)
-    if first.startswith(("%", "!")) and not first.startswith("%%"):
-        match = _LINE_MAGIC.fullmatch(whole)
-        if match and match["name"] in _TIMING and not whole.endswith("?"):
-            body = _measured(match["name"], match["rest"]).strip()
-            return len(lines), indent + (body or "pass"), ""
-        return len(lines), f"{indent}pass", whole
-    if first.startswith("%%") or _INSTALL.fullmatch(first):
-        return len(lines), f"{indent}pass", whole
-    if _HELP.fullmatch(first):
-        return 1, f"{indent}pass", first
-    match = _ASSIGNED.fullmatch(whole)
-    if match:
-        magic = _LINE_MAGIC.fullmatch(match["right"])
-        if magic and magic["name"] == "time":
-            return len(lines), f"{indent}{match['left']} = {magic['rest']}", ""
-        return len(lines), f"{indent}{match['left']} = None", whole
-    return None
-
-
-class _Scanner:
-    """Knows whether the next line begins inside a string, a bracket or a continued line."""
-
-    def __init__(self) -> None:
-        self._depth = 0
-        self._quote = ""
-        self._continued = False
-
-    @property
-    def inside(self) -> bool:
-        return bool(self._depth or self._quote or self._continued)
-
-    def feed(self, line: str) -> None:
-        self._continued = False
-        position = 0
-        while position < len(line):
-            position += self._step(line, position)
-        if len(self._quote) == 1 and not self._continued:
-            self._quote = ""
-
-    def _step(self, line: str, position: int) -> int:
-        """Take in what stands at `position`, and return how long it was."""
-        char = line[position]
-        if char == "\\":
-            self._continued = position + 1 == len(line)
-            return 2
-        if self._quote:
-            if line.startswith(self._quote, position):
-                length, self._quote = len(self._quote), ""
-                return length
-        elif char == "#":
-            return len(line) - position
-        elif char in "'\"":
-            self._quote = char * 3 if line.startswith(char * 3, position) else char
-            return len(self._quote)
-        elif char in "([{":
-            self._depth += 1
-        elif char in ")]}":
-            self._depth = max(self._depth - 1, 0)
-        return 1
 
 
 def main(argv: list[str]) -> None:

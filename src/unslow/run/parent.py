@@ -20,7 +20,7 @@ from typing import Any
 from unslow.plain import from_plain
 from unslow.recording.data import Recording
 from unslow.run.child import ENDED, RECORDING
-from unslow.run.notebook import NotebookError, read_notebook
+from unslow.source.notebook import NotebookError, read_notebook
 
 GRACE = 10.0
 """Seconds that a program may take to leave after its last exit handler, or after `--limit`."""

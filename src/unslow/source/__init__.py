@@ -1,0 +1,1 @@
+"""Reads a program without running it: its text, its names, its values, and edits of it."""

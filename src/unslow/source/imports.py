@@ -1,0 +1,58 @@
+"""Imports that an edit needs: the name there is, or the line to add."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from unslow.finding import Edit
+
+if TYPE_CHECKING:
+    from unslow.source.module import Module
+
+CONVENTIONS = {"numpy": "np", "tensorflow": "tf"}
+"""The names under which people import these."""
+
+
+def imported(module: Module, dotted: str) -> tuple[str, tuple[Edit, ...]]:
+    """What to write for the library's module `dotted`, and the import that is lacking."""
+    for statement in module.tree.body:
+        if not isinstance(statement, (ast.Import, ast.ImportFrom)):
+            continue
+        for alias in statement.names:
+            name = alias.asname or alias.name
+            bindings = module.scopes.get(module.tree, {}).get(name, [])
+            if "." in name or len(bindings) != 1:
+                continue
+            value = module.project.inference.bound(bindings[0], module, None)
+            if value.kind == "external" and value.name == dotted:
+                return name, ()
+    last = dotted.rpartition(".")[2]
+    name = module.free_name(CONVENTIONS.get(dotted, last))
+    line = f"import {dotted}\n" if name == dotted else f"import {dotted} as {name}\n"
+    return name, (_insertion(module, line),)
+
+
+def _insertion(module: Module, line: str) -> Edit:
+    body = module.tree.body
+    after: ast.stmt | None = None
+    for position, statement in enumerate(body):
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            after = statement
+        elif not (position == 0 and _is_docstring(statement)):
+            break
+    if after is None and body and _is_docstring(body[0]):
+        after = body[0]
+    if after is not None:
+        return module.insert_below(after.end_lineno or after.lineno, line)
+    if body:
+        return module.insert(body[0], line)
+    return module.edit((1, 1), (1, 1), line)
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
