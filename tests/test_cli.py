@@ -15,6 +15,7 @@ import pytest
 
 from unslow import __version__, cli
 from unslow.catalogue import pages
+from unslow.commands import console
 from unslow.recording.data import Machine, Program, Recording
 from unslow.run import parent
 
@@ -48,13 +49,22 @@ def test_version() -> None:
 def test_help_names_the_commands() -> None:
     done = unslow("--help")
     assert done.returncode == 0
-    for command in ("run", "explain", "causes"):
+    for command in ("run", "check", "fix", "explain", "causes"):
         assert command in done.stdout
     assert "SCRIPT" in unslow("run", "--help").stdout
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["--version"], ["run", "--help"], ["explain", "TF101"], ["causes"]]
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["check", "--help"],
+        ["check", __file__],
+        ["explain", "TF101"],
+        ["causes"],
+    ],
 )
 def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
     code = (
@@ -295,10 +305,10 @@ def test_colour_needs_a_terminal_and_consent(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert cli._colored(Stream(True))  # type: ignore[arg-type]
-    assert not cli._colored(Stream(False))  # type: ignore[arg-type]
+    assert console.colored(Stream(True))  # type: ignore[arg-type]
+    assert not console.colored(Stream(False))  # type: ignore[arg-type]
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not cli._colored(Stream(True))  # type: ignore[arg-type]
+    assert not console.colored(Stream(True))  # type: ignore[arg-type]
 
 
 def test_the_source_of_a_notebooks_line_is_read_from_its_cell(tmp_path: Path) -> None:
@@ -310,7 +320,7 @@ def test_the_source_of_a_notebooks_line_is_read_from_its_cell(tmp_path: Path) ->
         {"cell_type": "code", "source": ["one\n", "two"]},
     ]
     path.write_text(json.dumps({"nbformat": 4, "metadata": {}, "cells": cells}))
-    line = cli._source_line()
+    line = console.source_line()
     assert line(Site(str(path), 2, cell=1)) == "two"
     assert line(Site(str(path), 3, cell=1)) == ""
     assert line(Site(str(path), 1, cell=7)) == ""

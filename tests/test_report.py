@@ -31,7 +31,8 @@ from unslow.recording.data import (
 )
 from unslow.report import output
 from unslow.report.document import document
-from unslow.report.terminal import MEANING, fit_encoding, render
+from unslow.report.terminal import MEANING, render
+from unslow.report.text import fit_encoding
 
 ROTATE = Site("train.py", 58, "rotate", end_line=60, column=9)
 STEP = Site("train.py", 91, "<module>")
@@ -299,7 +300,10 @@ def test_the_document_carries_gain_alternatives_and_edits() -> None:
         "equal": True,
         "max_error": 2e-7,
         "safety": "unsafe",
-        "edits": [{"path": "train.py", "start": [58, 9], "end": [58, 20], "text": "x"}],
+        "note": "",
+        "edits": [
+            {"path": "train.py", "start": [58, 9], "end": [58, 20], "text": "x", "cell": None}
+        ],
     }
     assert data["alternatives"][1]["ratio"] is None
     assert data["alternatives"][1]["edits"] == []

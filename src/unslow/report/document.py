@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unslow import __version__
-from unslow.finding import PARTS, Alternative, Finding
+from unslow.finding import PARTS, Alternative, Cost, Finding
 from unslow.plain import to_plain
-from unslow.recording.data import Recording
+from unslow.report.checked import Checked
+
+if TYPE_CHECKING:
+    from unslow.recording.data import Recording
 
 SCHEMA = 1
 
@@ -42,6 +45,32 @@ def document(recording: Recording, findings: Iterable[Finding]) -> dict[str, Any
     return plain
 
 
+def check_document(checked: Checked) -> dict[str, Any]:
+    """The report on one check, made of what `json` can write."""
+    wall = 0.0 if checked.recording is None else checked.recording.wall
+    report = {
+        "unslow": __version__,
+        "schema": SCHEMA,
+        "time": None,
+        "recording": checked.recording,
+        "files": {
+            "checked": checked.files,
+            "passed_over": checked.passed_over,
+            "failed": checked.failures,
+            "fixed": checked.fixed_files,
+        },
+        "findings": [_finding(finding, wall) for finding in checked.findings],
+        "cleared": [_finding(finding, wall) for finding in checked.cleared],
+        "suppressed": [
+            {**_finding(each.finding, wall), "reason": each.reason} for each in checked.suppressed
+        ],
+        "fixed": checked.fixed,
+        "notes": checked.notes,
+    }
+    plain: dict[str, Any] = to_plain(report)
+    return plain
+
+
 def _parts(parts: Mapping[str, float]) -> list[dict[str, Any]]:
     names = [*PARTS, *(name for name in parts if name not in PARTS)]
     return [{"name": name, "seconds": parts.get(name, 0.0)} for name in names]
@@ -49,6 +78,7 @@ def _parts(parts: Mapping[str, float]) -> list[dict[str, Any]]:
 
 def _finding(finding: Finding, wall: float) -> dict[str, Any]:
     site, cost = finding.site, finding.cost
+    measured = finding.kind == "problem" or cost != Cost()
     return {
         "code": finding.code,
         "name": finding.name,
@@ -60,13 +90,18 @@ def _finding(finding: Finding, wall: float) -> dict[str, Any]:
         "column": site.column,
         "function": site.function,
         "message": finding.message,
+        # What is only suspected has no cost that anybody knows.
         "cost": {
             "seconds": cost.seconds,
             "share": cost.seconds / wall if wall else 0.0,
             "calls": cost.calls,
             "bytes": cost.bytes,
-        },
-        "evidence": {"calls": cost.calls, "seconds": cost.seconds, **finding.evidence},
+        }
+        if measured
+        else None,
+        "evidence": {"calls": cost.calls, "seconds": cost.seconds, **finding.evidence}
+        if measured
+        else finding.evidence,
         "gain": finding.gain,
         "alternatives": [_alternative(each) for each in finding.alternatives],
     }
@@ -82,5 +117,6 @@ def _alternative(alternative: Alternative) -> dict[str, Any]:
         "equal": proof and proof.equal,
         "max_error": proof and proof.max_error,
         "safety": alternative.safety,
+        "note": alternative.note,
         "edits": alternative.edits,
     }

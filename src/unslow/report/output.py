@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from unslow.finding import Finding
-from unslow.recording.data import Recording
-from unslow.report.document import document
+if TYPE_CHECKING:
+    from unslow.finding import Finding
+    from unslow.recording.data import Recording
 
 
 class OutputError(Exception):
@@ -24,6 +25,15 @@ def check(path: str) -> None:
         OutputError: the ending names no format, or the place cannot be written.
     """
     _format_of(path)
+    check_place(path)
+
+
+def check_place(path: str) -> None:
+    """Check that a report can be written to `path`, in whatever format.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
     target = _target(path)
     if target.is_dir():
         raise OutputError(f"cannot write the report to {path}: it is a directory")
@@ -39,22 +49,43 @@ def write(path: str, recording: Recording, findings: Sequence[Finding]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    text = _format_of(path)(recording, findings)
-    target = _target(path)
+    write_text(path, _format_of(path)(recording, findings))
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a rendered report to `path`, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     try:
-        _replace(target, text)
+        # A lone surrogate (an argument that is not UTF-8) becomes a JSON escape.
+        replace_file(_target(path), text.encode("utf-8", errors="backslashreplace"))
     except OSError as error:
         raise OutputError(f"cannot write the report to {path}: {error.strerror}") from error
 
 
 def _json(recording: Recording, findings: Iterable[Finding]) -> str:
-    return (
-        json.dumps(document(recording, findings), indent=2, ensure_ascii=False, allow_nan=False)
-        + "\n"
-    )
+    from unslow.report.document import document
+
+    return to_json(document(recording, findings))
 
 
-FORMATS: dict[str, Callable[[Recording, Sequence[Finding]], str]] = {".json": _json}
+def _sarif(recording: Recording, findings: Iterable[Finding]) -> str:
+    from unslow.report.sarif import run_log
+
+    return to_json(run_log(recording, findings))
+
+
+def to_json(data: Mapping[str, Any]) -> str:
+    """A document as the text of a file."""
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+FORMATS: dict[str, Callable[[Recording, Sequence[Finding]], str]] = {
+    ".json": _json,
+    ".sarif": _sarif,
+}
 """What writes each format, by the ending of the file's name."""
 
 
@@ -74,9 +105,8 @@ def _target(path: str) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _replace(target: Path, text: str) -> None:
-    # A lone surrogate (an argument that is not UTF-8) becomes a JSON escape.
-    data = text.encode("utf-8", errors="backslashreplace")
+def replace_file(target: Path, data: bytes) -> None:
+    """Put `data` in the place of the file `target`, which keeps its permissions."""
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     scratch = Path(name)
     try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import linecache
 import signal
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from unslow.catalogue.page import count_text, seconds_text
 from unslow.finding import Alternative, Finding, Site, total_seconds
 from unslow.recording.data import Program, Recording
+from unslow.report.text import Paint, counted, cut, printable, wrapped
 
 SourceLine = Callable[[Site], str]
 """The text of the source line at a site, empty where it cannot be read."""
@@ -34,44 +34,10 @@ HOTTEST = 10
 LEAST_IN_THREAD = 1e-3
 """Seconds of another thread that are worth a word."""
 
-_PLAIN = str.maketrans(
-    {
-        "\u202f": " ",
-        "\u00a0": " ",
-        "µ": "u",
-        "×": "x",
-        "→": ">",
-        "←": "<",
-        "…": "~",
-        "–": "-",
-        "—": "-",
-        "≥": ">",
-        "≤": "<",
-        "²": "2",
-        "\u2018": "'",
-        "\u2019": "'",
-        "\u201c": '"',
-        "\u201d": '"',
-        "█": "#",
-        "▌": " ",
-        "─": "-",
-    }
-)
-
 
 def source_line(site: Site) -> str:
     """The text of the line at `site`, read from its file; empty where there is none."""
     return "" if site.cell is not None else linecache.getline(site.path, site.line)
-
-
-def fit_encoding(text: str, encoding: str | None) -> str:
-    """`text` with nothing in it that `encoding` cannot carry."""
-    encoding = encoding or "ascii"
-    try:
-        text.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        text = text.translate(_PLAIN).encode("ascii", errors="backslashreplace").decode("ascii")
-    return text
 
 
 def render(
@@ -82,7 +48,7 @@ def render(
     source: SourceLine = source_line,
 ) -> str:
     """The whole report, ending in a newline."""
-    paint = _Paint(color)
+    paint = Paint(color)
     width = min(max(width, LEAST_WIDTH), MOST_WIDTH)
     findings = list(findings)
     found = [finding for finding in findings if finding.kind != "cleared"]
@@ -94,40 +60,16 @@ def render(
             _finding(number, finding, recording.wall, paint, width)
             for number, finding in enumerate(found, start=1)
         ),
-        [line for f in cleared for line in _wrapped(_not_worth(f), width, 1)],
+        [line for f in cleared for line in wrapped(_not_worth(f), width, 1)],
         _lines(recording, source, paint, width),
         _threads(recording, paint),
         _unwatched(recording, paint, width),
-        [line for note in recording.notes for line in _wrapped(f"note: {note}", width, 1)],
+        [line for note in recording.notes for line in wrapped(f"note: {note}", width, 1)],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
 
 
-class _Paint:
-    """Colours, or none."""
-
-    def __init__(self, color: bool) -> None:
-        self._color = color
-
-    def strong(self, text: str) -> str:
-        return self._in(text, "1")
-
-    def name(self, text: str) -> str:
-        return self._in(text, "36")
-
-    def cost(self, text: str) -> str:
-        return self._in(text, "33")
-
-    def faint(self, text: str) -> str:
-        return self._in(text, "2")
-
-    def _in(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._color and text else text
-
-
-def _headline(
-    recording: Recording, problems: list[Finding], paint: _Paint, width: int
-) -> list[str]:
+def _headline(recording: Recording, problems: list[Finding], paint: Paint, width: int) -> list[str]:
     program = recording.program
     wall = recording.wall
     sentences = [f"{_program_name(program)} took {seconds_text(wall)}."]
@@ -136,7 +78,7 @@ def _headline(
     if problems:
         seconds = total_seconds(problems)
         causes = len({finding.code for finding in problems})
-        has = _number(causes, "known cause")
+        has = counted(causes, "known cause")
         if len(problems) > causes:
             has += f" at {len(problems)} places"
         if seconds > 0:
@@ -155,13 +97,13 @@ def _headline(
     ending = _ending(program.exit_status)
     if ending:
         sentences.append(ending)
-    lines = [paint.strong(line) for line in _wrapped(" ".join(sentences), width)]
+    lines = [paint.strong(line) for line in wrapped(" ".join(sentences), width)]
     if recording.partial:
         text = (
             "This report is partial: the program ended before its recording was complete, "
             "so the last seconds may be missing."
         )
-        lines += [paint.cost(line) for line in _wrapped(text, width)]
+        lines += [paint.cost(line) for line in wrapped(text, width)]
     return lines
 
 
@@ -169,7 +111,7 @@ def _program_name(program: Program) -> str:
     words = program.argv
     if words[:1] == ("-m",):
         return f"python {' '.join(words[:2])}"
-    return _printable(words[0]) if words else "The program"
+    return printable(words[0]) if words else "The program"
 
 
 def _ending(status: int | None) -> str:
@@ -184,7 +126,7 @@ def _ending(status: int | None) -> str:
     return f"It ended with exit status {status}{name}."
 
 
-def _budget(recording: Recording, paint: _Paint, width: int) -> list[str]:
+def _budget(recording: Recording, paint: Paint, width: int) -> list[str]:
     rows = sorted(
         ((name, seconds) for name, seconds in recording.parts.items() if seconds > 0),
         key=lambda row: -row[1],
@@ -201,7 +143,7 @@ def _budget(recording: Recording, paint: _Paint, width: int) -> list[str]:
         )
         shown = _bar(seconds / longest, bar)
         room = width - len(head) - len(shown)
-        lines.append(head + paint.cost(shown) + paint.faint(_cut(MEANING.get(name, ""), room)))
+        lines.append(head + paint.cost(shown) + paint.faint(cut(MEANING.get(name, ""), room)))
     return [line.rstrip() for line in lines]
 
 
@@ -211,9 +153,9 @@ def _bar(share: float, width: int) -> str:
     return f"{text:<{width}}  " if width else ""
 
 
-def _finding(number: int, finding: Finding, wall: float, paint: _Paint, width: int) -> list[str]:
+def _finding(number: int, finding: Finding, wall: float, paint: Paint, width: int) -> list[str]:
     title = f"{number:>2}  {finding.code} {finding.name}"
-    place = _printable(finding.site.place) + _function(finding.site)
+    place = printable(finding.site.place) + _function(finding.site)
     cost = _cost(finding, wall)
     title_width = 36
     if max(len(title), title_width) + 2 + len(place) + 2 + len(cost) <= width:
@@ -223,14 +165,14 @@ def _finding(number: int, finding: Finding, wall: float, paint: _Paint, width: i
     else:
         gap = " " * max(width - len(title) - len(cost), 2)
         lines = [f"{paint.name(title)}{gap}{paint.cost(cost)}", f"    {paint.strong(place)}"]
-    lines += _wrapped(finding.message, width, 4)
+    lines += wrapped(finding.message, width, 4)
     lines += _alternatives(finding.alternatives, width)
     lines.append(paint.faint(f"    more: unslow explain {finding.code}"))
     return [line.rstrip() for line in lines]
 
 
 def _function(site: Site) -> str:
-    return "" if site.function.startswith("<") else f"  {_printable(site.function)}()"
+    return "" if site.function.startswith("<") else f"  {printable(site.function)}()"
 
 
 def _cost(finding: Finding, wall: float) -> str:
@@ -258,21 +200,21 @@ def _alternatives(alternatives: Sequence[Alternative], width: int) -> Iterator[s
         else:
             same = "equal in distribution" if proof.equal else "not equal"
         mark = "  best" if proof.equal and proof.ratio == best else ""
-        yield from _wrapped(f"measured: {each.name}  {proof.ratio:.3g}×  {same}{mark}", width, 4)
+        yield from wrapped(f"measured: {each.name}  {proof.ratio:.3g}×  {same}{mark}", width, 4)
 
 
 def _not_worth(finding: Finding) -> str:
-    place = _printable(finding.site.place)
+    place = printable(finding.site.place)
     return f"not worth fixing: {place} {finding.code} {finding.name}: {finding.message}"
 
 
-def _lines(recording: Recording, source: SourceLine, paint: _Paint, width: int) -> list[str]:
+def _lines(recording: Recording, source: SourceLine, paint: Paint, width: int) -> list[str]:
     rows = sorted(recording.lines, key=lambda row: -row.seconds)
     rows = [row for row in rows[:HOTTEST] if row.seconds > 0]
     if not rows:
         return []
     lines = [paint.strong("The lines that took longest")]
-    places = [_printable(row.site.place) for row in rows]
+    places = [printable(row.site.place) for row in rows]
     place_width = min(max(map(len, places)), 32)
     for row, place in zip(rows, places, strict=True):
         part = max(row.parts, key=lambda name: row.parts[name])
@@ -280,14 +222,14 @@ def _lines(recording: Recording, source: SourceLine, paint: _Paint, width: int) 
             f"  {_right(seconds_text(row.seconds), 8)}  "
             f"{_right(_share(row.seconds, recording.wall), 6)}  {part:<8}  "
         )
-        text = _printable(source(row.site).strip())
+        text = printable(source(row.site).strip())
         room = width - len(head) - max(len(place), place_width) - 2
-        shown = _cut(text, room) if room >= 12 else ""
+        shown = cut(text, room) if room >= 12 else ""
         lines.append(f"{head}{place:<{place_width}}  {paint.faint(shown)}".rstrip())
     return lines
 
 
-def _threads(recording: Recording, paint: _Paint) -> list[str]:
+def _threads(recording: Recording, paint: Paint) -> list[str]:
     rows = [row for row in recording.threads if sum(row.parts.values()) >= LEAST_IN_THREAD]
     if not rows:
         return []
@@ -297,21 +239,17 @@ def _threads(recording: Recording, paint: _Paint) -> list[str]:
         shown = ", ".join(
             f"{name} {seconds_text(value)}" for name, value in parts if value >= LEAST_IN_THREAD
         )
-        lines.append(f"  {_printable(row.name)} ({_number(row.threads, 'thread')}): {shown}")
+        lines.append(f"  {printable(row.name)} ({counted(row.threads, 'thread')}): {shown}")
     return lines
 
 
-def _unwatched(recording: Recording, paint: _Paint, width: int) -> list[str]:
+def _unwatched(recording: Recording, paint: Paint, width: int) -> list[str]:
     if not recording.unwatched:
         return []
     lines = [paint.strong("Not watched in this run")]
     for row in recording.unwatched:
-        lines += _wrapped(f"{row.seam}: {row.why}", width, 2)
+        lines += wrapped(f"{row.seam}: {row.why}", width, 2)
     return lines
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _share(seconds: float, wall: float) -> str:
@@ -326,25 +264,3 @@ def _percent(share: float) -> str:
 
 def _right(text: str, width: int) -> str:
     return text.rjust(width)
-
-
-def _printable(text: str) -> str:
-    """`text` with nothing in it that would steer a terminal."""
-    text = text.replace("\n", " ").expandtabs(4)
-    return "".join(char if char.isprintable() or char == "\u202f" else "?" for char in text)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: max(width - 1, 0)].rstrip() + "…"
-
-
-def _wrapped(text: str, width: int, indent: int = 0) -> list[str]:
-    margin = " " * indent
-    return textwrap.wrap(
-        _printable(text),
-        width,
-        initial_indent=margin,
-        subsequent_indent=margin,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
