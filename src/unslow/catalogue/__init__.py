@@ -10,10 +10,14 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from unslow.catalogue.page import Page
 from unslow.finding import Finding
 from unslow.recording.data import Recording
+
+if TYPE_CHECKING:
+    from unslow.source.module import Module
 
 
 @functools.cache
@@ -51,3 +55,10 @@ def diagnose(recording: Recording) -> list[Finding]:
         finding for each in pages() for finding in each.in_recording(recording)
     )
     return sorted(findings, key=lambda f: (-f.cost.seconds, f.code, f.site.path, f.site.line))
+
+
+def inspect(module: Module, codes: Iterable[str]) -> list[Finding]:
+    """The suspicions of the causes with these codes in a module, in order of their lines."""
+    wanted = set(codes)
+    findings = [f for each in pages() if each.code in wanted for f in each.in_source(module)]
+    return sorted(findings, key=lambda f: (f.site.cell or 0, f.site.line, f.site.column, f.code))

@@ -1,14 +1,18 @@
-"""The page of a cause: its text, its example programs, and how it is seen in a run."""
+"""The page of a cause: its text, its example programs, how it is seen in a run and in source."""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from unslow.finding import Claim, Cost, Finding, Site
+from unslow.finding import Alternative, Claim, Cost, Finding, Site
 from unslow.recording.data import Recording
+
+if TYPE_CHECKING:
+    from unslow.source.module import Module
 
 MARK = "# <- slow"
 """Stands at the end of the line of a `slow` program at which the cause is to be found."""
@@ -32,7 +36,9 @@ class Page:
     need only TensorFlow and NumPy. `slow` has one line that ends in `MARK`;
     `fast` does the same without the cause and prints the same; `fine` are
     look-alikes that must stay silent. `also`: codes of causes that come with
-    this one, so that the slow program has them too.
+    this one, so that the slow program has them too. A cause that cannot be seen
+    in a run, or in the source, leaves that method out. `by_default`: whether
+    `unslow check` looks for it unless told which causes to look for.
     """
 
     code: ClassVar[str]
@@ -41,10 +47,25 @@ class Page:
     fast: ClassVar[str]
     fine: ClassVar[tuple[str, ...]] = ()
     also: ClassVar[frozenset[str]] = frozenset()
+    by_default: ClassVar[bool] = True
 
     def in_recording(self, recording: Recording) -> Iterable[Finding]:
         """Return this cause's findings of kind "problem" in what a run showed."""
-        raise NotImplementedError
+        return ()
+
+    def in_source(self, module: Module) -> Iterable[Finding]:
+        """Return this cause's findings of kind "suspicion" in a module."""
+        return ()
+
+    @classmethod
+    def seen_in_recording(cls) -> bool:
+        """Whether a run can show this cause."""
+        return cls.in_recording is not Page.in_recording
+
+    @classmethod
+    def seen_in_source(cls) -> bool:
+        """Whether the source can show this cause."""
+        return cls.in_source is not Page.in_source
 
     @classmethod
     def text(cls) -> str:
@@ -78,6 +99,25 @@ class Page:
             message=message,
             cost=cost,
             evidence=evidence,
+        )
+
+    def suspicion(
+        self,
+        module: Module,
+        node: ast.AST,
+        message: str,
+        evidence: Mapping[str, Any] | None = None,
+        alternatives: tuple[Alternative, ...] = (),
+    ) -> Finding:
+        """A finding of this cause at a node of the source: it has not been measured."""
+        return Finding(
+            code=self.code,
+            name=self.name,
+            kind="suspicion",
+            site=module.site(node),
+            message=message,
+            evidence=evidence or {},
+            alternatives=alternatives,
         )
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.models import _keras
+from unslow.catalogue.models import _keras, _source
 from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
-from unslow.finding import Finding
+from unslow.finding import Alternative, Finding
 from unslow.recording.data import KerasCall, Recording
+
+if TYPE_CHECKING:
+    from unslow.source.module import Module
 
 SMALL_BATCH = 8
 USUAL_BATCH = 32
@@ -15,6 +20,11 @@ LEAST_STEPS = 200
 LEAST_STEPS_PER_CALL = 50
 LONG_STEP = 20e-3
 LEAST_OVERHEAD = 0.2
+
+SMALL_MODEL = 200_000
+"""Weights of a dense model up to which a step of a few rows is short on any machine."""
+
+POSITIONS = {"fit": 2, "evaluate": 2, "predict": 1}
 
 
 class BatchOfOne(Page):
@@ -141,8 +151,55 @@ print(model.count_params())
             )
             yield self.problem(call.site, message, cost, evidence)
 
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Small batches that are written down, for small dense models and many rows."""
+        for method, position in POSITIONS.items():
+            for call in module.calls_of(method, "model"):
+                if module.graph_mode or module.guarded(call) or module.has_star(call):
+                    continue
+                size = _source.number(module, call, position, "batch_size")
+                if size is None or not 1 <= size <= SMALL_BATCH:
+                    continue
+                if not _has_many_rows(module, call, size):
+                    continue
+                assert isinstance(call.func, ast.Attribute)
+                weights = _source.small_dense_model(module, call.func.value)
+                if weights is None or weights > SMALL_MODEL:
+                    continue
+                rows = "one row" if size == 1 else f"{size} rows"
+                message = (
+                    f"`{method}` goes through the data in batches of {rows}; for a model of "
+                    "this size a step costs far more than computing the rows in it."
+                )
+                evidence = {"method": method, "batch_size": size, "weights": weights}
+                yield self.suspicion(
+                    module, call, message, evidence, tuple(_alternatives(module, call, position))
+                )
+
 
 def _steps(call: KerasCall, size: int) -> int:
     if call.steps:
         return call.steps
     return call.rows // size
+
+
+def _has_many_rows(module: Module, call: ast.Call, size: int) -> bool:
+    """Whether a Keras call takes many steps, as far as the source tells."""
+    given = module.argument(call, 0, "x")
+    if given is None or module.repetition(call) is not None:
+        return False
+    rows = _source.rows(module, given)
+    if rows is None:
+        return module.value(given).kind in ("array", "tensor", "unknown")
+    epochs = _source.number(module, call, 3, "epochs") if _source.called_name(call) == "fit" else 1
+    return rows.count // size * (epochs or 1) >= LEAST_STEPS
+
+
+def _alternatives(module: Module, call: ast.Call, position: int) -> Iterator[Alternative]:
+    given = module.argument(call, position, "batch_size")
+    if _source.called_name(call) == "fit" or not isinstance(given, ast.Constant):
+        return
+    if module.editable(call):
+        note = "sums are taken in another order: the last digits may differ"
+        edits = (module.replace(given, "256"),)
+        yield Alternative("batches of 256", "unsafe", edits, note=note)

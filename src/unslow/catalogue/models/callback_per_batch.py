@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.models import _keras
+from unslow.catalogue.models import _keras, _source
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -18,8 +20,38 @@ from unslow.catalogue.page import (
 from unslow.finding import Claim, Finding, Site
 from unslow.recording.data import Recording
 
+if TYPE_CHECKING:
+    from unslow.source.module import Module
+
 LEAST_CALLS = 20
 LEAST_SHARE = 0.1
+FEW_BATCHES = 10
+
+METHODS = frozenset(
+    f"on_{kind}batch_{when}"
+    for kind in ("", "train_", "test_", "predict_")
+    for when in ("begin", "end")
+)
+MODEL_WORK = frozenset({"evaluate", "fit", "predict", "save", "save_weights"})
+COSTLY = frozenset(
+    {
+        "json.dump",
+        "keras.models.save_model",
+        "keras.saving.save_model",
+        "matplotlib.pyplot.draw",
+        "matplotlib.pyplot.pause",
+        "matplotlib.pyplot.plot",
+        "matplotlib.pyplot.savefig",
+        "matplotlib.pyplot.show",
+        "numpy.save",
+        "numpy.savetxt",
+        "numpy.savez",
+        "open",
+        "pickle.dump",
+        "requests.get",
+        "requests.post",
+    }
+)
 
 
 class CallbackPerBatch(Page):
@@ -120,6 +152,42 @@ losses = LossOfEachBatch()
 model.fit(rows, rows.sum(axis=1), batch_size=64, epochs=2, callbacks=[losses], verbose=0)
 print(len(losses.losses))
 """,
+        """\
+import os
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+tf.keras.utils.set_random_seed(16)
+rng = np.random.default_rng(36)
+rows = rng.normal(size=(6_400, 30)).astype("float32")
+
+model = tf.keras.Sequential([tf.keras.Input((30,)), tf.keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+
+
+class Watch(tf.keras.callbacks.Callback):
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+        self.seen = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen += 1
+        if batch % 50 == 0:
+            self.model.save_weights(self.path)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.save_weights(self.path)
+        self.model.predict(rows[:200], verbose=0)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    watch = Watch(os.path.join(folder, "latest.weights.h5"))
+    model.fit(rows, rows.sum(axis=1), batch_size=32, callbacks=[watch], verbose=0)
+print(watch.seen)
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -151,6 +219,29 @@ print(len(losses.losses))
             )
             yield self.problem(site.at_line, message, cost, evidence)
 
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Per-batch methods that always do costly work, and checkpoints of every few batches."""
+        for definition in module.nodes(ast.ClassDef):
+            if not _is_callback(module, definition) or module.guarded(definition):
+                continue
+            for function in definition.body:
+                if isinstance(function, ast.FunctionDef) and function.name in METHODS:
+                    work = _costly_call(module, function)
+                    if work is not None:
+                        message = (
+                            f"`{function.name}` calls `{work}` after every batch; the training "
+                            "stands still meanwhile."
+                        )
+                        yield self.suspicion(
+                            module, function, message, {"method": function.name, "call": work}
+                        )
+        for call in module.calls_to("keras.callbacks.ModelCheckpoint"):
+            every = _source.number(module, call, None, "save_freq")
+            if every is not None and 1 <= every <= FEW_BATCHES and not module.guarded(call):
+                batches = "every batch" if every == 1 else f"every {every} batches"
+                message = f"`ModelCheckpoint` writes the model to its file after {batches}."
+                yield self.suspicion(module, call, message, {"save_freq": every})
+
 
 def _claims(recording: Recording, site: Site, seconds: float) -> list[Claim]:
     """The method's `seconds`: at the lines of its body, and the rest at its `def` line.
@@ -176,3 +267,49 @@ def _claims(recording: Recording, site: Site, seconds: float) -> list[Claim]:
     if rest > 0:
         claims.append(claim(site, "python", rest))
     return claims
+
+
+def _is_callback(module: Module, definition: ast.ClassDef) -> bool:
+    bases = module.project.inference.bases(definition, module)
+    return any(
+        base.kind == "external" and base.name == "keras.callbacks.Callback" for base in bases
+    )
+
+
+def _costly_call(module: Module, function: ast.FunctionDef) -> str | None:
+    """What a method surely calls each time that takes milliseconds, as it is written."""
+    for statement in function.body:
+        if any(isinstance(n, (ast.Return, ast.Raise)) for n in ast.walk(statement)):
+            return None
+        for call in _sure_calls(statement):
+            name = module.qualified(call.func)
+            if name in COSTLY:
+                return module.text(call.func)
+            if isinstance(call.func, ast.Attribute) and call.func.attr in MODEL_WORK:
+                receiver = call.func.value
+                if module.value(receiver).kind == "model" or _is_own_model(receiver):
+                    return module.text(call.func)
+    return None
+
+
+def _is_own_model(expression: ast.expr) -> bool:
+    """Whether it is `self.model`, which Keras sets."""
+    return (
+        isinstance(expression, ast.Attribute)
+        and expression.attr == "model"
+        and isinstance(expression.value, ast.Name)
+        and expression.value.id == "self"
+    )
+
+
+def _sure_calls(node: ast.AST) -> Iterator[ast.Call]:
+    """The calls in a statement that no condition decides about."""
+    if isinstance(
+        node,
+        (ast.If, ast.IfExp, ast.While, ast.Try, ast.BoolOp, ast.Lambda, ast.FunctionDef, ast.For),
+    ):
+        return
+    if isinstance(node, ast.Call):
+        yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _sure_calls(child)

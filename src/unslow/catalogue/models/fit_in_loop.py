@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.models import _keras
+from unslow.catalogue.models import _keras, _source
 from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
 from unslow.finding import Finding
 from unslow.recording.data import KerasCall, Recording
+
+if TYPE_CHECKING:
+    from unslow.source.flow import Repetition
+    from unslow.source.module import Module
 
 LEAST_FITS = 10
 MOST_STEPS_PER_FIT = 50
 LEAST_BATCH_CALLS = 100
 LEAST_OVERHEAD = 0.2
+FEW_ROWS = 8
+SMALL_WORK = 300_000
+"""Weights times rows, up to which a step is short on any machine."""
 
 
 class FitInLoop(Page):
@@ -118,6 +127,31 @@ for _ in range(40):
     loss = model.train_on_batch(rows, rows.mean(axis=1))
 print(model.count_params())
 """,
+        """\
+import numpy as np
+import tensorflow as tf
+
+tf.keras.utils.set_random_seed(14)
+rng = np.random.default_rng(35)
+
+
+def regressor(units):
+    model = tf.keras.Sequential([tf.keras.Input((16,)), tf.keras.layers.Dense(units)])
+    model.add(tf.keras.layers.Dense(1))
+    model.compile("sgd", "mse")
+    return model
+
+
+losses = []
+for units in (4, 8, 16, 32):
+    model = regressor(units)
+    rows = rng.normal(size=(640, 16)).astype("float32")
+    losses += model.fit(rows, rows.sum(axis=1), verbose=0).history["loss"]
+lessons = [rng.normal(size=(size, 16)).astype("float32") for size in (200, 400, 800, 1600)]
+for lesson in lessons:
+    model.fit(lesson, lesson.sum(axis=1), epochs=2, verbose=0)
+print(len(losses))
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -151,6 +185,28 @@ print(model.count_params())
             )
             yield self.problem(call.site, message, cost, evidence)
 
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Short trainings in a loop: of the same few rows, of a row each, of a tiny model."""
+        for method in ("fit", "train_on_batch"):
+            least = LEAST_FITS if method == "fit" else LEAST_BATCH_CALLS
+            for call in module.calls_of(method, "model"):
+                given = module.argument(call, 0, "x")
+                if given is None or module.has_star(call):
+                    continue
+                again = _source.repeated(module, call)
+                if again is None or (again.times is not None and again.times < least):
+                    continue
+                why = (
+                    _short_fit(module, call, given, again)
+                    if method == "fit"
+                    else _short_step(module, call, given)
+                )
+                if why:
+                    message = f"`{method}` runs in {again.text} and trains {why}."
+                    yield self.suspicion(
+                        module, call, message, {"method": method, "repetition": again.kind}
+                    )
+
 
 def _is_short(call: KerasCall) -> bool:
     if call.method == "train_on_batch":
@@ -158,3 +214,76 @@ def _is_short(call: KerasCall) -> bool:
     few_epochs = call.epochs <= call.calls
     few_steps = 0 < call.steps <= MOST_STEPS_PER_FIT * call.calls
     return call.calls >= LEAST_FITS and few_epochs and few_steps
+
+
+def _short_fit(module: Module, call: ast.Call, given: ast.expr, again: Repetition) -> str | None:
+    """Why a `fit` in a loop does little each time; `None` where that is not sure."""
+    epochs = module.argument(call, 3, "epochs")
+    if epochs is not None and module.constant(epochs) != 1:
+        return None
+    rows = _source.rows(module, given) or _one_corrected_row(module, call, given)
+    if rows is None:
+        return None
+    if rows.count <= FEW_ROWS:
+        what = "on one row" if rows.count == 1 else "on a few rows"
+        return f"{what} each time; making its pipeline and its logs takes longer than the step"
+    loop = again.loop
+    if again.kind != "loop" or loop is None or not module.invariant(given, loop):
+        return None
+    batch = _source.number(module, call, 2, "batch_size")
+    if batch is None:
+        batch = 32 if module.argument(call, 2, "batch_size") is None else 1
+    if -(-rows.count // batch) > MOST_STEPS_PER_FIT:
+        return None
+    assert isinstance(call.func, ast.Attribute)
+    model = call.func.value
+    while isinstance(model, ast.Attribute):
+        model = model.value
+    if not isinstance(model, ast.Name):
+        return None
+    if any(module.inside(b.node, loop) for b in module.bindings(model) or ()):
+        return None
+    # States and weights that are set back between epochs need the loop.
+    if _source.touched(module, call, again, frozenset({"reset_states", "set_weights", "compile"})):
+        return None
+    return "one short epoch on the same data each time; one `fit` with `epochs` does it once"
+
+
+def _one_corrected_row(module: Module, call: ast.Call, given: ast.expr) -> _source.Rows | None:
+    """One row, where the target is the model's own answer with its first row changed.
+
+    `y = model.predict(x)`, `y[0][action] = …`, `model.fit(x, y)`: were there more rows, the
+    model would be taught what it said already.
+    """
+    target = module.argument(call, 1, "y")
+    if not isinstance(target, ast.Name) or not isinstance(given, ast.Name):
+        return None
+    bindings = module.bindings(target) or []
+    made = bindings[0].value if len(bindings) == 1 and not bindings[0].path else None
+    if not isinstance(made, ast.Call) or _source.called_name(made) != "predict":
+        return None
+    asked = module.argument(made, 0, "x")
+    scope = module.home(target)
+    if not isinstance(asked, ast.Name) or asked.id != given.id or scope is None:
+        return None
+    for use in module.uses_of(target.id, scope):
+        row = module.parent(use)
+        if isinstance(row, ast.Subscript) and row.value is use:
+            first = row.slice.elts[0] if isinstance(row.slice, ast.Tuple) else row.slice
+            entry = module.parent(row) if first is row.slice else row
+            stored = isinstance(entry, ast.Subscript) and isinstance(entry.ctx, ast.Store)
+            if stored and module.constant(first) == 0:
+                return _source.Rows(1, True)
+    return None
+
+
+def _short_step(module: Module, call: ast.Call, given: ast.expr) -> str | None:
+    rows = _source.rows(module, given)
+    assert isinstance(call.func, ast.Attribute)
+    weights = _source.small_dense_model(module, call.func.value)
+    if rows is None or weights is None or rows.count * weights > SMALL_WORK:
+        return None
+    return (
+        f"a model of {weights} weights by one step each time; converting the batch and reading "
+        "the metrics back takes longer than the step"
+    )

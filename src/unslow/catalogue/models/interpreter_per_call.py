@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from unslow.catalogue.models import _source
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -13,10 +16,28 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
-from unslow.finding import Finding
+from unslow.finding import Alternative, Edit, Finding
 from unslow.recording.data import Recording
+from unslow.source.values import INTERPRETERS
+
+if TYPE_CHECKING:
+    from unslow.source.module import Module
 
 LEAST_MADE = 5
+MODELS = ("model_path", "model_content")
+
+ASKING = frozenset(
+    {
+        "get_input_details",
+        "get_output_details",
+        "get_signature_list",
+        "get_tensor",
+        "get_tensor_details",
+        "invoke",
+        "set_tensor",
+    }
+)
+"""Methods that leave an interpreter ready for the next input."""
 
 
 class InterpreterPerCall(Page):
@@ -43,7 +64,8 @@ class InterpreterPerCall(Page):
     ## Safety of the fix
     Results stay equal for models without state. An interpreter is not safe to use from two
     threads at once: keep one per thread. A model with variables carries their values on to
-    the next call: `reset_all_variables()` puts them back.
+    the next call: `reset_all_variables()` puts them back, and stands where the interpreter
+    was made after the fix of a loop.
     """
 
     code = "TF404"
@@ -168,3 +190,92 @@ print(f"total {total:.2f}")
                 f"{seconds_text(seconds / (made - 1))} each; one can be kept."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Interpreters of one model, made again and again."""
+        for call in module.calls_to(*INTERPRETERS):
+            again = _source.repeated(module, call)
+            given = _source.arguments(call)
+            if again is None or not given or module.has_star(call):
+                continue
+            if not all(_source.steady(module, each, again) for each in given):
+                continue
+            if _source.kept_by_hand(module, call):
+                continue
+            message = (
+                f"An interpreter of the same model is made again each time in {again.text}; "
+                "making one takes far longer than running a small model in it."
+            )
+            yield self.suspicion(
+                module,
+                call,
+                message,
+                {"repetition": again.kind},
+                tuple(_alternatives(module, call)),
+            )
+
+
+def _alternatives(module: Module, call: ast.Call) -> Iterator[Alternative]:
+    statement = module.statement(call)
+    if not module.editable(statement):
+        return
+    loop = _source.home_loop(module, statement, _source.arguments(call))
+    if loop is not None:
+        edits = _hoisted(module, statement, call, loop)
+        if edits is not None:
+            yield Alternative("make it before the loop", "safe", edits)
+        return
+    kept = _source.kept(module, call, "kept_interpreter", MODELS)
+    if kept is not None:
+        note = (
+            "two threads must not use one interpreter at once, and a model with variables "
+            "carries their values on to the next call"
+        )
+        yield Alternative("make it once, in a cached helper", "unsafe", kept, note=note)
+
+
+def _hoisted(
+    module: Module, statement: ast.stmt, call: ast.Call, loop: ast.For | ast.While
+) -> tuple[Edit, ...] | None:
+    """Edits that take the interpreter and its `allocate_tensors` out of a loop.
+
+    What stays in their place sets the model's variables back, as a new interpreter would.
+    """
+    if not isinstance(statement, ast.Assign) or statement.value is not call:
+        return None
+    target = statement.targets[0]
+    if len(statement.targets) != 1 or not isinstance(target, ast.Name):
+        return None
+    scope = module.home(target)
+    if scope is None or module.scope(statement) is not scope:
+        return None
+    inside = [b for b in module.scopes[scope][target.id] if module.inside(b.node, loop)]
+    allocations: list[ast.stmt] = []
+    for use in module.uses_of(target.id, scope):
+        if use is target or not module.inside(use, loop):
+            continue
+        parent = module.parent(use)
+        if use.lineno <= statement.lineno or not isinstance(parent, ast.Attribute):
+            return None
+        around = module.parent(parent)
+        if not isinstance(around, ast.Call) or around.func is not parent:
+            return None
+        if parent.attr == "allocate_tensors" and not _source.arguments(around):
+            own = module.statement(around)
+            block = module.parent(own)
+            if not isinstance(own, ast.Expr) or block is not module.parent(statement):
+                return None
+            allocations.append(own)
+        elif parent.attr not in ASKING:
+            return None
+    made = _source.moved(module, statement)
+    if len(inside) != 1 or len(allocations) != 1 or made is None:
+        return None
+    allocation = allocations[0]
+    if not (module.editable(allocation) and module.editable(loop)):
+        return None
+    return (
+        module.insert(loop, f"{made}\n{target.id}.allocate_tensors()"),
+        module.replace(statement, f"{target.id}.reset_all_variables()"),
+        module.delete(allocation),
+    )

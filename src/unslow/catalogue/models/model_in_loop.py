@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.models import _keras
+from unslow.catalogue.models import _keras, _source
 from unslow.catalogue.page import (
     Page,
     cost_of,
@@ -13,12 +15,36 @@ from unslow.catalogue.page import (
     same_line,
     seconds_text,
 )
-from unslow.finding import Finding, Site
+from unslow.finding import Alternative, Finding, Site
 from unslow.recording.data import Recording
+
+if TYPE_CHECKING:
+    from unslow.source.flow import Repetition
+    from unslow.source.module import Module
 
 LEAST_LOADS = 3
 LEAST_MODELS = 5
 TRACED_AGAIN = (0.8, 1.2)
+
+LOADERS = ("keras.models.load_model", "keras.saving.load_model", "tensorflow.saved_model.load")
+MODELS = ("keras.Model", "keras.models.Model")
+PATHS = ("filepath", "export_dir", "path")
+
+INFERENCE = frozenset(
+    {
+        "evaluate",
+        "get_layer",
+        "input_shape",
+        "inputs",
+        "output_shape",
+        "outputs",
+        "predict",
+        "predict_on_batch",
+        "signatures",
+        "summary",
+    }
+)
+"""What a program that only uses a model takes of it."""
 
 VERBS = {"model": "made", "load_model": "loaded", "compile": "compiled"}
 
@@ -51,6 +77,8 @@ class ModelInLoop(Page):
     ## Safety of the fix
     A kept model keeps its weights, its optimizer's state and its metrics from one round to
     the next. Where each round must start afresh, reset all three, or the results change.
+    A model that is only asked for predictions gives the same ones. One that is kept in a
+    cached helper is not loaded again when its file changes.
     """
 
     code = "TF402"
@@ -145,6 +173,34 @@ for units in (16, 64, 256):
     losses[units] = history.history["loss"][-1]
 print(sorted(losses))
 """,
+        """\
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(34)
+rows = rng.normal(size=(1_600, 12)).astype("float32")
+wanted = np.sin(rows).sum(axis=1)
+folds = np.array_split(rng.permutation(len(rows)), 4)
+
+
+class Fold:
+    def __init__(self, rate):
+        self.model = tf.keras.Sequential([tf.keras.Input((12,)), tf.keras.layers.Dense(1)])
+        self.model.compile(tf.keras.optimizers.SGD(rate), "mse")
+
+    def train(self, rows, wanted):
+        return self.model.fit(rows, wanted, batch_size=64, verbose=0)
+
+
+scores = []
+for held_out in folds:
+    tf.keras.backend.clear_session()
+    fold = Fold(0.01)
+    rest = np.setdiff1d(np.arange(len(rows)), held_out)
+    fold.train(rows[rest], wanted[rest])
+    scores.append(fold.model.evaluate(rows[held_out], wanted[held_out], verbose=0))
+print(len(scores))
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -190,6 +246,40 @@ print(sorted(losses))
                 message += f" Each time {places} had to trace again: {seconds_text(tracing)} more."
             yield self.problem(call.site, message, cost, evidence)
 
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Loads of one model, and models around layers of another, again and again."""
+        for call in (*module.calls_to(*LOADERS), *_pretrained(module)):
+            again = _source.repeated(module, call)
+            if again is None or _source.touched(module, call, again, _source.CHANGING):
+                continue
+            given = _source.arguments(call)
+            if not given or module.has_star(call) or _source.kept_by_hand(module, call):
+                continue
+            if all(_source.steady(module, each, again) for each in given):
+                message = (
+                    f"The same model is loaded again each time in {again.text}; loading reads "
+                    "the file and builds the model, and the new one has to be traced again."
+                )
+                evidence = {"method": "load_model", "repetition": again.kind}
+                yield self.suspicion(
+                    module, call, message, evidence, tuple(_alternatives(module, call))
+                )
+        for call in module.calls_to(*MODELS):
+            again = _source.repeated(module, call)
+            if again is None or _source.touched(module, call, again, _source.CHANGING):
+                continue
+            given = _source.arguments(call)
+            if _source.kept_by_hand(module, call):
+                continue
+            if given and all(_is_part_of_a_model(module, each, again) for each in given):
+                message = (
+                    f"The same part of a model is made into a model again each time in "
+                    f"{again.text}; each one has to be traced before it computes anything."
+                )
+                yield self.suspicion(
+                    module, call, message, {"method": "model", "repetition": again.kind}
+                )
+
 
 def _traced_again(recording: Recording, made: int) -> list[tuple[Site, float]]:
     """Lines at which nearly each of `made` models was traced anew, and the seconds of it."""
@@ -210,3 +300,95 @@ def _traced_again(recording: Recording, made: int) -> list[tuple[Site, float]]:
         if any(row.function in called for row in rows):
             found.append((call.site, sum(row.seconds for row in rows)))
     return found
+
+
+def _pretrained(module: Module) -> Iterator[ast.Call]:
+    """The constructors of published models that come with their weights."""
+    for call in module.calls():
+        if not _source.called_name(call)[:1].isupper():
+            continue
+        if (module.qualified(call.func) or "").startswith("keras.applications."):
+            weights = module.argument(call, None, "weights")
+            if weights is not None and isinstance(module.constant(weights), str):
+                yield call
+
+
+def _is_part_of_a_model(module: Module, expression: ast.expr, again: Repetition) -> bool:
+    """Whether it is `model.input`, `model.get_layer("a").output` or the like of a kept model."""
+    if isinstance(expression, (ast.List, ast.Tuple)):
+        return all(_is_part_of_a_model(module, each, again) for each in expression.elts)
+    parts = 0
+    while True:
+        if isinstance(expression, ast.Attribute) and expression.attr in (
+            *("input", "inputs", "output", "outputs", "layers"),
+        ):
+            expression = expression.value
+        elif isinstance(expression, ast.Subscript):
+            if not isinstance(module.constant(expression.slice), (int, str)):
+                return False
+            expression = expression.value
+        elif isinstance(expression, ast.Call) and _source.called_name(expression) == "get_layer":
+            given = _source.arguments(expression)
+            if len(given) != 1 or not isinstance(module.constant(given[0]), (int, str)):
+                return False
+            assert isinstance(expression.func, ast.Attribute)
+            expression = expression.func.value
+        else:
+            break
+        parts += 1
+    if not parts or module.value(expression).kind != "model":
+        return False
+    return _source.steady(module, expression, again)
+
+
+def _alternatives(module: Module, call: ast.Call) -> Iterator[Alternative]:
+    statement = module.statement(call)
+    if not module.editable(statement):
+        return
+    loop = _source.home_loop(module, statement, _source.arguments(call))
+    if loop is not None:
+        text = _source.moved(module, statement)
+        if (
+            text is not None
+            and module.editable(loop)
+            and _only_asked(module, statement, call, loop)
+        ):
+            edits = (module.insert(loop, text), module.delete(statement))
+            yield Alternative("load it before the loop", "safe", edits)
+        return
+    edits_of_helper = _source.kept(module, call, "kept_model", PATHS)
+    if edits_of_helper is not None:
+        note = (
+            "the model stays loaded for as long as the program runs: a file that changes is not "
+            "read again, and all callers share the model and its state"
+        )
+        yield Alternative("load it once, in a cached helper", "unsafe", edits_of_helper, note=note)
+
+
+def _only_asked(
+    module: Module, statement: ast.stmt, call: ast.Call, loop: ast.For | ast.While
+) -> bool:
+    """Whether a loop only asks the model that a statement loads, so that one can be kept."""
+    if not isinstance(statement, ast.Assign) or statement.value is not call:
+        return False
+    target = statement.targets[0]
+    if len(statement.targets) != 1 or not isinstance(target, ast.Name):
+        return False
+    scope = module.home(target)
+    if scope is None or module.scope(statement) is not scope:
+        return False
+    inside = [b for b in module.scopes[scope][target.id] if module.inside(b.node, loop)]
+    if len(inside) != 1:
+        return False
+    for use in module.uses_of(target.id, scope):
+        if use is target or not module.inside(use, loop):
+            continue
+        if use.lineno <= statement.lineno or not isinstance(use.ctx, ast.Load):
+            return False
+        parent = module.parent(use)
+        if isinstance(parent, ast.Call) and parent.func is use:
+            if any(keyword.arg == "training" for keyword in parent.keywords):
+                return False
+        elif not isinstance(parent, ast.Attribute) or parent.attr not in INFERENCE:
+            return False
+    return True

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.models import _keras
+from unslow.catalogue.models import _keras, _source
 from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
-from unslow.finding import Finding
+from unslow.finding import Alternative, Finding
 from unslow.recording.data import Recording
 
+if TYPE_CHECKING:
+    from unslow.source.module import Module
+
 LEAST_STEPS = 500
+MANY_STEPS = 1_000
+SMALL_WORK = 300_000
+"""Weights times rows of a batch, up to which a step is short on any machine."""
+MOST_AT_ONCE = 100
+LEAST_AT_ONCE = 10
 SHORT_STEP = 2.5e-3
 LEAST_OVERHEAD = 0.1
 """The call of the compiled step costs about as much again, and counts as time inside it."""
@@ -125,3 +135,80 @@ print(model.count_params())
                 "outside the compiled step."
             )
             yield self.problem(call.site, message, cost, evidence)
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """`fit` of a small dense model with many steps, all as far as the source says it."""
+        for call in module.calls_of("fit", "model"):
+            if module.graph_mode or module.guarded(call) or module.has_star(call):
+                continue
+            assert isinstance(call.func, ast.Attribute)
+            batch = _source.number(module, call, 2, "batch_size")
+            if batch is None:
+                if module.argument(call, 2, "batch_size") is not None:
+                    continue
+                batch = 32
+            steps = _steps_of_an_epoch(module, call, batch)
+            epochs = _source.number(module, call, 3, "epochs")
+            if epochs is None:
+                epochs = 1 if module.argument(call, 3, "epochs") is None else 0
+            if steps is None or steps * epochs < MANY_STEPS:
+                continue
+            weights = _source.small_dense_model(module, call.func.value)
+            if weights is None or weights * batch > SMALL_WORK:
+                continue
+            compiled = _compile_call(module, call.func.value)
+            if compiled is None:
+                continue
+            message = (
+                f"`fit` takes {steps * epochs} steps of a model with {weights} weights and comes "
+                "back to Python after each; several steps in one call cost less."
+            )
+            evidence = {"steps": steps * epochs, "weights": weights}
+            yield self.suspicion(
+                module,
+                call,
+                message,
+                evidence,
+                tuple(_alternatives(module, call, compiled, steps)),
+            )
+
+
+def _steps_of_an_epoch(module: Module, call: ast.Call, batch: int) -> int | None:
+    if module.argument(call, None, "steps_per_epoch") is not None:
+        return _source.number(module, call, None, "steps_per_epoch")
+    if module.argument(call, None, "validation_split") is not None:
+        return None
+    given = module.argument(call, 0, "x")
+    rows = None if given is None else _source.rows(module, given)
+    return None if rows is None else -(-rows.count // batch)
+
+
+def _compile_call(module: Module, model: ast.expr) -> ast.Call | None:
+    """The one `compile` of a model, where it says nothing of how steps are run."""
+    made = module.value(model).call
+    found = [
+        call
+        for call in module.calls_of("compile", "model")
+        if isinstance(call.func, ast.Attribute) and module.value(call.func.value).call is made
+    ]
+    if len(found) != 1 or not found[0].args + found[0].keywords or module.has_star(found[0]):
+        return None
+    named = {keyword.arg for keyword in found[0].keywords}
+    return None if named & {"steps_per_execution", "run_eagerly"} else found[0]
+
+
+def _alternatives(
+    module: Module, call: ast.Call, compiled: ast.Call, steps: int
+) -> Iterator[Alternative]:
+    at_once = max(n for n in range(1, MOST_AT_ONCE + 1) if steps % n == 0)
+    if at_once < LEAST_AT_ONCE or not module.editable(compiled):
+        return
+    if module.argument(call, None, "callbacks") is not None:
+        return
+    last = module.end(_source.arguments(compiled)[-1])
+    edits = (module.edit(last, last, f", steps_per_execution={at_once}"),)
+    note = (
+        "callbacks that work per batch are called once per execution; the weights are the same "
+        "but for the last digits"
+    )
+    yield Alternative(f"steps_per_execution={at_once}", "unsafe", edits, note=note)

@@ -1,0 +1,1 @@
+"""The machine and how TensorFlow is set up on it."""
