@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from unslow.catalogue.page import (
@@ -14,11 +15,37 @@ from unslow.catalogue.page import (
     same_line,
     seconds_text,
 )
+from unslow.catalogue.pipelines import _functions, _stages
 from unslow.finding import Claim, Finding, Site
 from unslow.recording.data import Bridge, Iteration, Recording
+from unslow.source.module import Function, Module
 
 LEAST_CALLS = 200
 CHEAP_SECONDS = 2e-3
+
+
+LARGE_ROW = 2**16
+"""Numbers of a row; a larger one takes as long to copy as to hand over."""
+
+_PER_ROW = frozenset({"unbatch", "window", "flat_map", "interleave", "filter", "batch"})
+
+CHEAP_FUNCTIONS = frozenset(
+    {
+        *("range", "len", "zip", "enumerate", "iter", "next", "reversed", "min", "max", "abs"),
+        *("int", "float", "str", "bool", "list", "tuple", "dict", "print", "isinstance"),
+        *(f"numpy.{name}" for name in ("array", "asarray", "float32", "int32", "int64")),
+        *("numpy.expand_dims", "numpy.random.permutation", "numpy.random.shuffle"),
+        *("numpy.arange", "random.shuffle", "itertools.cycle", "itertools.islice"),
+    }
+)
+
+CHEAP_METHODS = frozenset(
+    {
+        *("mean", "sum", "min", "max", "std", "astype", "reshape", "copy", "flatten", "ravel"),
+        *("squeeze", "tolist", "item", "append", "items", "keys", "values", "get"),
+        *("split", "strip", "rstrip", "lower", "upper", "encode", "permutation", "shuffle"),
+    }
+)
 
 
 class GeneratorPerRow(Page):
@@ -201,6 +228,34 @@ print(len(scores))
             )
             yield self.problem(site.at_line, message, cost, evidence)
 
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Generators that give cheap rows one by one to a `batch`."""
+        seen: set[ast.Call] = set()
+        for batch in module.calls_of("batch", "dataset"):
+            assert isinstance(batch.func, ast.Attribute)
+            size = module.argument(batch, 0, "batch_size")
+            if size is None or module.constant(size) == 1 or module.guarded(batch):
+                continue
+            rows = _stages.chain(batch.func.value, module)
+            if rows.source != "from_generator" or not _PER_ROW.isdisjoint(rows.names):
+                continue
+            made = rows.stages[0]
+            if made.module is not module or made.call in seen:
+                continue
+            if _rows_are_large(made) or _counts_to_few(made):
+                continue
+            function = _functions.function_of(made.argument(0, "generator"), module)
+            if function is None or not _is_cheap(*function, 0):
+                continue
+            seen.add(made.call)
+            name = getattr(function[0], "name", "the generator")
+            message = (
+                f"{name} yields one row at a time and batch() puts them together afterwards: "
+                "every row crosses from Python into TensorFlow on its own. Yield batches, or "
+                "read arrays with from_tensor_slices."
+            )
+            yield self.suspicion(module, made.call, message, {"generator": name})
+
 
 def _crossing(recording: Recording, site: Site, bridges: list[Bridge]) -> Iterator[Claim]:
     """Waits for the rows' way out of Python, where the pipeline does nothing else that counts."""
@@ -223,3 +278,57 @@ def _reads(row: Iteration, site: Site, bridges: list[Bridge]) -> bool:
         return True
     waits = [claim for bridge in bridges for claim in bridge.claims]
     return any(same_line(claim, row.site) for claim in waits)
+
+
+def _rows_are_large(made: _stages.Stage) -> bool:
+    """Whether a row is known to hold so much that its crossing hardly counts."""
+    given = made.argument(2, "output_shapes")
+    given = made.module.argument(made.call, None, "output_signature") or given
+    if given is None:
+        return False
+    given = _stages.written(given, made.module)
+    for node in ast.walk(given):
+        if isinstance(node, (ast.Tuple, ast.List)):
+            size = 1
+            for each in node.elts:
+                length = made.module.constant(each)
+                size *= length if isinstance(length, int) else 1
+            if size > LARGE_ROW:
+                return True
+    return False
+
+
+def _counts_to_few(made: _stages.Stage) -> bool:
+    """Whether a generator is given nothing but small numbers, as examples do."""
+    given = made.constant(3, "args")
+    return isinstance(given, (list, tuple)) and all(
+        isinstance(each, int) and each < _functions.FEW_ROWS for each in given
+    )
+
+
+def _is_cheap(function: Function, module: Module, depth: int) -> bool:
+    """Whether a generator only walks over data, so that a row is made in microseconds."""
+    if depth > 3:
+        return False
+    for call in _functions.own_calls(function):
+        callee = module.value(call.func)
+        if callee.kind == "external":
+            if callee.name not in CHEAP_FUNCTIONS:
+                return False
+        elif callee.kind == "function" and callee.module is not None:
+            inner = callee.definition
+            if not isinstance(inner, (ast.FunctionDef, ast.Lambda)):
+                return False
+            if not _is_cheap(inner, callee.module, depth + 1):
+                return False
+        elif not isinstance(call.func, ast.Attribute) or call.func.attr not in CHEAP_METHODS:
+            return False
+    return depth > 0 or _walks(function, module)
+
+
+def _walks(function: Function, module: Module) -> bool:
+    """Whether a generator yields in a loop, or hands on one that does."""
+    if isinstance(function, ast.Lambda):
+        return True
+    yields = [n for n in ast.walk(function) if isinstance(n, ast.Yield)]
+    return any(isinstance(loop, (ast.For, ast.While)) for n in yields for loop in module.loops(n))

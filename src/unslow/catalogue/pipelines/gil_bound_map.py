@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from unslow.catalogue.page import (
@@ -12,14 +13,36 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
+from unslow.catalogue.pipelines import _functions, _stages
 from unslow.finding import Finding
 from unslow.recording.data import Recording
+from unslow.source.module import Function, Module
 
 MOST_CORES = 1.15
 LEAST_CORES = 0.5
 LEAST_OVERLAP = 1.4
 LEAST_WAIT = 0.5
 """Of the busy time: else the model competes for the cores, and no verdict can be had."""
+
+
+LEAST_ITEMS = 100
+
+RELEASING = frozenset(
+    {
+        *("dot", "matmul", "einsum", "tensordot", "load", "loadtxt", "fromfile", "open", "input"),
+        *("convolve", "correlate", "sort", "argsort", "interp", "genfromtxt"),
+    }
+)
+
+METHODS = frozenset(
+    {
+        *("tolist", "copy", "astype", "reshape", "clip", "mean", "sum", "min", "max", "std"),
+        *("integers", "random", "normal", "uniform", "choice", "permutation", "shuffle"),
+        *("numpy", "append", "extend", "pop", "get", "items", "keys", "values", "add", "index"),
+        *("decode", "encode", "split", "join", "strip", "lower", "upper", "isalpha", "isdigit"),
+        *("flatten", "ravel", "item", "count", "replace", "startswith", "endswith", "format"),
+    }
+)
 
 
 class GilBoundMap(Page):
@@ -200,3 +223,92 @@ print(len(scores))
                 f"{seconds_text(cost.seconds)} for them."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Python functions in parallel stages that go through their data item by item."""
+        seen: set[ast.Call] = set()
+        for method in ("map", "interleave"):
+            for call in module.calls_of(method, "dataset"):
+                stage = _stages.Stage(method, call, module)
+                if not _stages.parallel(stage) or module.guarded(call):
+                    continue
+                work = _functions.reached(stage.argument(0, "map_func"), module)
+                for bridge, home, name in work.calls if work is not None else ():
+                    if name not in _functions.BRIDGES or home is not module or bridge in seen:
+                        continue
+                    target = home.argument(bridge, 0, "func")
+                    function = _functions.function_of(target, home)
+                    if function is None or not _is_pure_python(*function):
+                        continue
+                    seen.add(bridge)
+                    called = getattr(function[0], "name", "the function")
+                    message = (
+                        f"{called} goes through its data item by item in Python, and the stage "
+                        "asks for parallel calls: the interpreter lock lets one run at a time."
+                    )
+                    yield self.suspicion(module, bridge, message, {"function": called})
+
+
+def _is_pure_python(function: Function, module: Module) -> bool:
+    """Whether a function holds the interpreter lock while it loops over single items."""
+    loops: list[ast.AST] = []
+    return _holds_lock(function, module, loops, 0) and bool(loops)
+
+
+def _holds_lock(function: Function, module: Module, loops: list[ast.AST], depth: int) -> bool:
+    """Whether a function calls nothing known or likely to release the lock for long.
+
+    Its loops over single items are added to `loops`.
+    """
+    if depth > 4:
+        return False
+    for call in _functions.own_calls(function):
+        callee = module.value(call.func)
+        if callee.kind == "external":
+            room, _, last = callee.name.rpartition(".")
+            simple = room in ("", "math", "random", "numpy", "numpy.random")
+            if not simple or last in RELEASING:
+                return False
+        elif callee.kind == "function" and callee.module is not None:
+            inner = callee.definition
+            if not isinstance(inner, (ast.FunctionDef, ast.Lambda)):
+                return False
+            if not _holds_lock(inner, callee.module, loops, depth + 1):
+                return False
+        elif not isinstance(call.func, ast.Attribute) or call.func.attr not in METHODS:
+            return False
+    body = function.body if isinstance(function.body, list) else [function.body]
+    for statement in body:
+        for node in ast.walk(statement):
+            if isinstance(node, (ast.For, ast.While)) and _by_item(node, module):
+                loops.append(node)
+    return True
+
+
+def _by_item(loop: ast.For | ast.While, module: Module) -> bool:
+    """Whether a loop goes over many single items with nothing but Python's own operations."""
+    for statement in loop.body:
+        for call in ast.walk(statement):
+            if isinstance(call, ast.Call) and "." in (module.qualified(call.func) or ""):
+                return False
+    works = any(
+        isinstance(each, (ast.BinOp, ast.AugAssign, ast.Compare))
+        for statement in loop.body
+        for each in ast.walk(statement)
+    )
+    return works and (isinstance(loop, ast.While) or _is_long(loop.iter, module))
+
+
+def _is_long(iterable: ast.expr, module: Module) -> bool:
+    """Whether an iterable has many items: single numbers, or a counter up to some size."""
+    if not isinstance(iterable, ast.Call):
+        return False
+    if isinstance(iterable.func, ast.Attribute):
+        return iterable.func.attr == "tolist"
+    name = module.qualified(iterable.func)
+    if name == "range":
+        count = module.constant(iterable.args[-1] if len(iterable.args) < 3 else iterable.args[1])
+        return not isinstance(count, int) or count >= LEAST_ITEMS
+    if name in ("enumerate", "zip", "reversed"):
+        return any(_is_long(each, module) for each in iterable.args)
+    return False

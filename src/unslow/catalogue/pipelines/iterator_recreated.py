@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from unslow.catalogue.page import (
@@ -12,9 +13,13 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
-from unslow.catalogue.pipelines import _waits
-from unslow.finding import Finding
+from unslow.catalogue.pipelines import _functions, _stages, _waits
+from unslow.finding import Alternative, Finding
 from unslow.recording.data import Recording
+from unslow.source.bindings import Loop
+from unslow.source.module import Module
+
+_SAME = frozenset({"batch", "padded_batch", "take", "skip", "repeat", "prefetch", "shard", "cache"})
 
 
 class IteratorRecreated(Page):
@@ -129,6 +134,31 @@ for epoch in range(5):
     total += float(seen[-1]) + float(checked[0])
 print(f"total {total:.3f}")
 """,
+        """\
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(10)
+inputs = rng.normal(size=(200, 8)).astype("float32")
+pieces = [tf.data.Dataset.from_tensor_slices(part).batch(10) for part in np.split(inputs, 8)]
+shown = tf.data.Dataset.from_tensor_slices(inputs).shuffle(200, seed=1).batch(4)
+weights = tf.Variable(tf.zeros((8, 1)))
+
+
+@tf.function
+def step(rows):
+    weights.assign_add(0.01 * tf.reduce_mean(rows, axis=0)[:, tf.newaxis])
+    return tf.reduce_sum(rows @ weights)
+
+
+# A look at each of several datasets, and one at a few rows after each epoch.
+firsts = [next(iter(piece)) for piece in pieces]
+for epoch in range(len(pieces)):
+    for rows in pieces[epoch]:
+        step(rows)
+    step(next(iter(shown)))
+print(len(firsts), weights.shape)
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -163,3 +193,168 @@ print(f"total {total:.3f}")
                 f"the pipeline started anew each time, {seconds_text(cost.seconds / made)} a start."
             )
             yield self.problem(found.site.at_line, message, cost, evidence)
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """`next(iter(dataset))` in a loop, the dataset being the same in every round."""
+        for call in module.calls_to("next"):
+            made = call.args[0] if len(call.args) == 1 and not call.keywords else None
+            if not isinstance(made, ast.Call) or module.qualified(made.func) != "iter":
+                continue
+            if len(made.args) != 1 or module.value(made.args[0]).kind != "dataset":
+                continue
+            again = module.repetition(call)
+            if again is None or module.guarded(call) or module.mode(call) == "compiled":
+                continue
+            if again.times is not None and again.times < _waits.RESTARTS:
+                continue
+            loop = _outermost(call, made.args[0], module)
+            if again.kind == "loop" and (
+                loop is None or _is_now_and_then(call, module) or _works_in_loops(call, module)
+            ):
+                continue
+            if again.kind != "loop" and not _is_kept(made.args[0], module):
+                continue
+            message = (
+                f"Makes a new iterator for one element in {again.text}: the whole pipeline "
+                "starts anew each time, and without a shuffle gives the same first element."
+            )
+            way = _one_iterator(call, made.args[0], loop, module)
+            yield self.suspicion(module, call, message, {"repetition": again.kind}, way)
+
+
+def _outermost(call: ast.Call, dataset: ast.expr, module: Module) -> Loop | None:
+    """The outermost loop around a call in which its dataset stays the same."""
+    found = None
+    for loop in module.loops(call):
+        if not _stages.is_same(dataset, loop, module):
+            break
+        found = loop
+    return found
+
+
+def _is_now_and_then(call: ast.Call, module: Module) -> bool:
+    """Whether a condition inside the loop decides if a call is reached."""
+    loop = module.loops(call)[0]
+    for each in module.ancestors(call):
+        if each is loop:
+            return False
+        if isinstance(each, (ast.If, ast.IfExp, ast.BoolOp, ast.ExceptHandler)):
+            return True
+    return False
+
+
+def _works_in_loops(call: ast.Call, module: Module) -> bool:
+    """Whether the loop around a call is one of epochs: it holds other loops, or `fit`."""
+    loop = module.loops(call)[0]
+    if not isinstance(loop, (ast.For, ast.AsyncFor, ast.While)):
+        return False
+    for statement in loop.body:
+        for node in ast.walk(statement):
+            if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
+                return True
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("fit", "evaluate", "fit_generator")
+            ):
+                return True
+            if isinstance(node, ast.Call) and _has_loop(node, module):
+                return True
+    return False
+
+
+def _has_loop(call: ast.Call, module: Module) -> bool:
+    """Whether a call reaches a function of the program that loops over a dataset."""
+    callee = module.value(call.func)
+    if callee.definition is None or callee.module is None:
+        return False
+    return any(
+        isinstance(node, (ast.For, ast.AsyncFor))
+        and callee.module.value(node.iter).kind in ("dataset", "unknown")
+        for node in ast.walk(callee.definition)
+    )
+
+
+def _is_kept(dataset: ast.expr, module: Module) -> bool:
+    """Whether a function finds the same dataset at each of its calls."""
+    return isinstance(dataset, ast.Name) and module.home(dataset) is module.tree
+
+
+def _one_iterator(
+    call: ast.Call, dataset: ast.expr, loop: Loop | None, module: Module
+) -> tuple[Alternative, ...]:
+    """One iterator before the loop; where each gives the same first element, that element."""
+    if loop is None:
+        return ()
+    statement = module.statement(loop)
+    if not (module.editable(statement) and module.editable(call)):
+        return ()
+    if module.function(statement) is not module.function(call):
+        return ()
+    # What stands in the test of a `while` runs again and again itself; an `elif` is no place.
+    if isinstance(statement, ast.While) and module.inside(call, statement.test):
+        return ()
+    if isinstance(statement, ast.If) or not _is_bound_before(dataset, statement, module):
+        return ()
+    if _is_fixed(dataset, module):
+        name = module.free_name("first")
+        edits = (
+            module.insert(statement, f"{name} = {module.text(call)}"),
+            module.replace(call, name),
+        )
+        return (Alternative("taken once", "safe", edits),)
+    name = module.free_name("elements")
+    note = (
+        "gives the elements one after the other instead of the first each time, and stops "
+        "at their end unless the dataset repeats"
+    )
+    edits = (
+        module.insert(statement, f"{name} = iter({module.text(dataset)})"),
+        module.replace(call, f"next({name})"),
+    )
+    return (Alternative("one iterator", "unsafe", edits, note=note),)
+
+
+def _is_bound_before(dataset: ast.expr, statement: ast.stmt, module: Module) -> bool:
+    """Whether a dataset surely exists before a statement."""
+    root = dataset
+    while isinstance(root, ast.Call) and isinstance(root.func, ast.Attribute):
+        root = root.func.value
+    if not isinstance(root, ast.Name):
+        return isinstance(root, ast.Attribute)
+    home = module.home(root)
+    if home is not None and home is not module.scope(statement):
+        return True
+    blocks = [statement, *module.ancestors(statement)]
+    for binding in module.scopes[home][root.id] if home is not None else ():
+        if binding.kind == "parameter":
+            return True
+        if isinstance(binding.node, (ast.Assign, ast.AnnAssign)):
+            parent = module.parent(binding.node)
+            if parent is None or parent not in blocks:
+                continue
+            inner = blocks[blocks.index(parent) - 1]
+            for field in ("body", "orelse", "finalbody"):
+                block = getattr(parent, field, None)
+                if isinstance(block, list) and inner in block and binding.node in block:
+                    return block.index(binding.node) < block.index(inner)
+    return False
+
+
+def _is_fixed(dataset: ast.expr, module: Module) -> bool:
+    """Whether each iterator of a dataset surely begins with the same element."""
+    made = _stages.chain(dataset, module)
+    if made.source not in ("from_tensor_slices", "from_tensors", "range", "TFRecordDataset"):
+        return False
+    for stage in made.stages[1:]:
+        if stage.name == "shuffle":
+            if stage.constant(2, "reshuffle_each_iteration") is not False:
+                return False
+        elif stage.name in ("map", "filter"):
+            keyword = "map_func" if stage.name == "map" else "predicate"
+            work = _functions.reached(stage.argument(0, keyword), stage.module)
+            if work is None or not work.repeatable:
+                return False
+        elif stage.name not in _SAME:
+            return False
+    return True
