@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from unslow.catalogue.graphs import _tracing
 from unslow.catalogue.page import Page, claim, cost_of, count_text, matters, seconds_text
-from unslow.finding import Claim, Finding
+from unslow.finding import Alternative, Claim, Edit, Finding
 from unslow.recording.data import Recording, Setting
+
+if TYPE_CHECKING:
+    from unslow.source.module import Module
 
 DATA_DEBUG = "tf.data debug mode"
 
@@ -16,6 +21,12 @@ SPELLING = {
     "run_eagerly": "`run_eagerly=True`",
     DATA_DEBUG: "`tf.data.experimental.enable_debug_mode()`",
 }
+
+SWITCHES = (
+    "tensorflow.config.run_functions_eagerly",
+    "tensorflow.config.experimental_run_functions_eagerly",
+)
+DEBUG_MODE = "tensorflow.data.experimental.enable_debug_mode"
 
 
 class EagerForced(Page):
@@ -128,6 +139,40 @@ for step in range(50):
     state = simulate(state)
 print("equal", bool(tf.reduce_all(tf.abs(checked) < 1)))
 """,
+        """\
+import argparse
+
+import tensorflow as tf
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--debug", action="store_true")
+arguments = parser.parse_args([])
+DEBUG = False
+
+if arguments.debug:
+    tf.config.run_functions_eagerly(True)
+    tf.data.experimental.enable_debug_mode()
+if DEBUG:
+    tf.config.run_functions_eagerly(True)
+tf.config.run_functions_eagerly(False)
+
+
+@tf.function
+def total(x):
+    return tf.reduce_sum(x * x)
+
+
+def test_total():
+    tf.config.run_functions_eagerly(True)
+    assert int(total(tf.constant([3, 4]))) == 25
+    tf.config.run_functions_eagerly(False)
+
+
+model = tf.keras.Sequential([tf.keras.Input((4,)), tf.keras.layers.Dense(1)])
+model.compile("sgd", "mse", run_eagerly=arguments.debug)
+model.fit(tf.ones((64, 4)), tf.ones((64, 1)), batch_size=32, verbose=0)
+print("total", int(total(tf.constant([3, 4]))))
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -154,6 +199,94 @@ print("equal", bool(tf.reduce_all(tf.abs(checked) < 1)))
                     f"{count_text(setting.ops)} ops one by one in {seconds_text(cost.seconds)}."
                 )
             yield self.problem(setting.site.at_line, message, cost, evidence)
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Debugging switches that stand in the program without a condition."""
+        switches = list(module.calls_to(*SWITCHES))
+        if all(module.constant(_first(module, each)) is True for each in switches):
+            for call in switches:
+                message = (
+                    "This switches compiling off: every `tf.function` runs op by op, in Python."
+                )
+                yield from self._switch(module, call, "run_functions_eagerly", message)
+        for call in module.calls_to(DEBUG_MODE):
+            message = "This makes every input pipeline run in Python, one element at a time."
+            yield from self._switch(module, call, DATA_DEBUG, message)
+        for call in module.calls_of("compile", "model"):
+            given = module.argument(call, None, "run_eagerly")
+            if given is None or module.constant(given) is not True or not _is_left_on(module, call):
+                continue
+            message = "With `run_eagerly=True` each step of the model runs op by op, in Python."
+            edits: tuple[Edit, ...] = ()
+            if isinstance(given, ast.Constant) and module.editable(call):
+                edits = (module.replace(given, "False"),)
+            evidence = {"setting": "run_eagerly"}
+            yield self.suspicion(module, given, message, evidence, _without(module, edits))
+
+    def _switch(
+        self, module: Module, call: ast.Call, setting: str, message: str
+    ) -> Iterator[Finding]:
+        statement = module.parent(call)
+        if not isinstance(statement, ast.Expr) or not _is_left_on(module, call):
+            return
+        edits = (module.delete(statement),) if module.editable(statement) else ()
+        alternatives = _without(module, edits)
+        yield self.suspicion(module, call, message, {"setting": setting}, alternatives)
+
+
+def _first(module: Module, call: ast.Call) -> ast.expr:
+    return module.argument(call, 0, "run_eagerly") or call
+
+
+def _is_left_on(module: Module, node: ast.AST) -> bool:
+    """Whether a debugging switch surely stands in the way of the program itself."""
+    name = module.path.replace("\\", "/").rpartition("/")[2]
+    if module.guarded(node) or name.startswith("test_") or name.endswith("_test.py"):
+        return False
+    if module.mode(node) != "eager":
+        return False
+    for each in module.ancestors(node):
+        if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            words = each.name.lower()
+            if any(word in words for word in ("debug", "eager", "test")):
+                return False
+        if isinstance(each, (ast.ExceptHandler, ast.With, ast.Try)):
+            return False
+        if isinstance(each, ast.If) and not _is_main(each.test):
+            return False
+    return True
+
+
+def _is_main(test: ast.expr) -> bool:
+    return isinstance(test, ast.Compare) and any(
+        isinstance(each, ast.Name) and each.id == "__name__" for each in ast.walk(test)
+    )
+
+
+def _without(module: Module, edits: tuple[Edit, ...]) -> tuple[Alternative, ...]:
+    """Taking a switch out: safe where no function of the file needs Python while it runs."""
+    if not edits:
+        return ()
+    name = "without the switch"
+    if _needs_python(module):
+        note = (
+            "Functions of this file use NumPy or `.numpy()`, which works op by op and not where "
+            "they are compiled."
+        )
+        return (Alternative(name, "unsafe", edits, note=note),)
+    return (Alternative(name, "safe", edits),)
+
+
+def _needs_python(module: Module) -> bool:
+    """Whether a function of the file does what cannot be compiled."""
+    for attribute in module.attributes("numpy"):
+        if module.function(attribute) is not None:
+            return True
+    return any(
+        module.function(call) is not None
+        and (module.qualified(call.func) or "").startswith(("numpy.", "random.", "time.", "print"))
+        for call in module.calls()
+    )
 
 
 def _is_computing(setting: Setting, seconds: float) -> bool:

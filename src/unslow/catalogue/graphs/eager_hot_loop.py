@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _tracing
+from unslow.catalogue.graphs import _hybrid, _tracing
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -14,12 +16,20 @@ from unslow.catalogue.page import (
     same_line,
     seconds_text,
 )
-from unslow.finding import Claim, Finding, Site
+from unslow.finding import Alternative, Claim, Finding, Site
 from unslow.recording.data import Recording, TapeSteps
+
+if TYPE_CHECKING:
+    from unslow.source.module import Module
 
 LEAST_STEPS = 20
 LEAST_OPS = 20
+LEAST_ROUNDS = 100
+"""In source nothing tells how large the ops are; a trace costs as much as dozens of steps."""
+
 PARTS = ("eager", "convert", "python")
+
+UPDATES = ("apply_gradients", "assign", "assign_add", "assign_sub")
 
 
 class EagerHotLoop(Page):
@@ -149,8 +159,52 @@ for check in range(5):
             x = tf.tanh(x @ weight)
         loss = tf.reduce_mean(x**2)
     gradients = tape.gradient(loss, weights)
-    norms.append(float(tf.linalg.global_norm(gradients)))
+    norms.append(tf.linalg.global_norm(gradients))
 print("norms", len(norms))
+""",
+        """\
+import tensorflow as tf
+
+features = tf.random.stateless_normal((64, 16), seed=(1, 2))
+labels = tf.reduce_sum(features[:, :3], axis=1, keepdims=True)
+layers = [tf.Variable(tf.random.stateless_normal((16, 16), seed=(n, 1)) / 4) for n in range(4)]
+head = tf.Variable(tf.zeros((16, 1)))
+dataset = tf.data.Dataset.from_tensor_slices((features, labels)).batch(16)
+
+
+def train_step(x, y):
+    with tf.GradientTape() as tape:
+        for layer in layers:
+            x = tf.nn.relu(x @ layer)
+        loss = tf.reduce_mean((x @ head - y) ** 2)
+    variables = [*layers, head]
+    for variable, gradient in zip(variables, tape.gradient(loss, variables)):
+        variable.assign_sub(0.01 * gradient)
+    return loss
+
+
+@tf.function
+def train_epoch(batches):
+    loss = tf.constant(0.0)
+    for x, y in batches:
+        loss = train_step(x, y)
+    return loss
+
+
+@tf.function
+def distributed_step(x, y):
+    return tf.distribute.get_strategy().run(train_step, args=(x, y))
+
+
+wrapped = tf.function(train_step)
+for epoch in range(30):
+    loss = train_epoch(dataset)
+    for x, y in dataset:
+        loss = distributed_step(x, y)
+        loss = wrapped(x, y)
+if __debug__:
+    first = train_step(features, labels)
+print("finite", bool(tf.math.is_finite(loss)))
 """,
     )
 
@@ -186,6 +240,60 @@ print("norms", len(norms))
                 "a step, most of it Python and dispatch that a compiled function does not pay."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Gradients taken and applied in a loop of plain Python."""
+        if module.graph_mode:
+            return
+        seen: set[ast.AST] = set()
+        for call in module.calls_of("gradient", "tape"):
+            function = module.function(call)
+            loops = module.loops(call)
+            place: ast.AST = loops[0] if loops else function or module.tree
+            again = module.repetition(call)
+            if (
+                place in seen
+                or again is None
+                or (again.times is not None and again.times < LEAST_ROUNDS)
+                or module.mode(call) != "eager"
+                or module.guarded(call)
+                or not _updates(module, place)
+            ):
+                continue
+            seen.add(place)
+            message = (
+                f"This training step runs op by op in {again.text}: each op, its gradient and the "
+                "update are called from Python."
+            )
+            evidence = {"where": again.text, "function": module.function_name(call)}
+            found = () if loops else _compiled(module, function)
+            yield self.suspicion(module, call, message, evidence, found)
+
+
+def _updates(module: Module, place: ast.AST) -> bool:
+    """Whether variables are updated where gradients are taken."""
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in UPDATES
+        for node in ast.walk(place)
+    )
+
+
+def _compiled(module: Module, function: ast.AST | None) -> tuple[Alternative, ...]:
+    """`@tf.function` on a step, where it surely does the same compiled."""
+    if not isinstance(function, ast.FunctionDef) or not module.editable(function):
+        return ()
+    if not _hybrid.can_be_compiled(module, function):
+        return ()
+    tf, edits = module.imported("tensorflow")
+    edits += (module.insert(function, f"@{tf}.function"),)
+    note = (
+        "The step is traced once for each shape of its arguments. Random ops and dropout draw "
+        "other numbers, and the last digits can differ. Variables, the optimizer's too, must not "
+        "be made after the first call."
+    )
+    return (Alternative("a compiled step", "unsafe", edits, note=note),)
 
 
 def _is_forced(recording: Recording, site: Site, rows: list[TapeSteps]) -> bool:

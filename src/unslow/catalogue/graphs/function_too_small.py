@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from unslow.catalogue.graphs import _source
 from unslow.catalogue.page import Page, by_line, claim, cost_of, count_text, matters, seconds_text
 from unslow.finding import Finding
 from unslow.recording.data import Recording
+
+if TYPE_CHECKING:
+    from unslow.source.module import Module
 
 MOST_NODES = 8
 """Inputs, constants and results are nodes too: about four ops are left."""
 
 LEAST_CALLS = 500
+MOST_OPS = 3
 MOST_SECONDS_PER_CALL = 5e-4
 
 
@@ -113,6 +120,42 @@ for step in range(20):
     state = simulate(state, weights)
 print("bounded", bool(tf.reduce_all(tf.abs(state) <= 1)))
 """,
+        """\
+import tensorflow as tf
+
+kernel = tf.random.stateless_normal((3, 3, 8, 8), seed=(1, 2)) * 0.1
+
+
+@tf.function
+def half(x):
+    return 0.5 * x
+
+
+@tf.function
+def blur(image):
+    return tf.nn.conv2d(image, kernel, 1, "SAME")
+
+
+@tf.function(input_signature=[tf.TensorSpec((None,), tf.float32)])
+def normalize(x):
+    low = tf.reduce_min(x)
+    high = tf.reduce_max(x)
+    scaled = (x - low) / (high - low + 1e-6)
+    centred = scaled - tf.reduce_mean(scaled)
+    return tf.clip_by_value(centred / (tf.math.reduce_std(centred) + 1e-6), -3.0, 3.0)
+
+
+rows = tf.data.Dataset.from_tensor_slices(tf.ones((400, 8))).batch(100).map(half)
+image = tf.random.stateless_normal((1, 96, 96, 8), seed=(3, 4))
+for step in range(150):
+    image = blur(image)
+for epoch in range(3):
+    image = half(image)
+row = tf.ones((8,))
+for step in range(200):
+    row = normalize(row)
+print("rows", len(list(rows)), image.shape, row.shape)
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -146,3 +189,53 @@ print("bounded", bool(tf.reduce_all(tf.abs(state) <= 1)))
                 "the price of the call, not of the work."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Calls in a loop of compiled functions that reckon with two or three single numbers."""
+        for call, compiled in _source.repeated_calls(module):
+            inner, body = compiled.module, _body(compiled.definition)
+            if inner is None or body is None or not module.loops(call):
+                continue
+            again = module.repetition(call)
+            if again is None or (again.times is not None and again.times < LEAST_CALLS):
+                continue
+            ops = [n for n in ast.walk(body) if isinstance(n, (ast.BinOp, ast.Call, ast.Compare))]
+            if not 1 <= len(ops) <= MOST_OPS or not _source.is_single(inner, body):
+                continue
+            given = [module.value(each).kind for each in _source.arguments(call)]
+            if all(kind == "scalar" for kind in given) or not _takes_numbers(inner, body):
+                continue
+            function = _source.function_name(compiled, call)
+            message = (
+                f"{function}() is compiled for next to nothing, {len(ops)} "
+                f"op{'s' if len(ops) > 1 else ''} on single numbers, and is called in "
+                f"{again.text}: each call costs far more than its work."
+            )
+            yield self.suspicion(module, call, message, {"function": function, "ops": len(ops)})
+
+
+def _takes_numbers(module: Module, body: ast.expr) -> bool:
+    """Whether all that an expression reckons with are single numbers, not only its result."""
+    functions = {id(node.func) for node in ast.walk(body) if isinstance(node, ast.Call)}
+    for node in ast.walk(body):
+        if isinstance(node, ast.Name):
+            called = id(node) in functions or isinstance(module.parent(node), ast.Attribute)
+            if not called and not _source.is_single(module, node):
+                return False
+        elif isinstance(node, (ast.Subscript, ast.IfExp, ast.Lambda)):
+            return False
+    return True
+
+
+def _body(definition: ast.AST | None) -> ast.expr | None:
+    """What a function returns that does nothing else."""
+    if isinstance(definition, ast.Lambda):
+        return definition.body
+    if not isinstance(definition, ast.FunctionDef):
+        return None
+    body = [
+        each
+        for each in definition.body
+        if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+    ]
+    return body[0].value if len(body) == 1 and isinstance(body[0], ast.Return) else None

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from unslow.catalogue.graphs import _source
 from unslow.catalogue.page import Page, by_line, claim, cost_of, count_text, matters, seconds_text
 from unslow.finding import Finding
 from unslow.recording.data import GraphUse, Recording
+from unslow.source.flow import Repetition, rounds
+from unslow.source.inference import own_nodes
+from unslow.source.values import is_tensor_function
+
+if TYPE_CHECKING:
+    from unslow.source.module import Module
 
 LEAST_GROWTHS = 10
+ASSIGNMENTS = ("assign", "assign_add", "assign_sub")
 
 
 class GrowingGraph(Page):
@@ -89,6 +99,34 @@ with tf.Graph().as_default(), tf1.Session() as session:
     peaks = [session.run(peak, {image_in: image}) for image in images]
 print("peak", round(float(max(peaks)), 2))
 """,
+        """\
+import numpy as np
+import tensorflow as tf
+
+tf1 = tf.compat.v1
+images = np.random.default_rng(0).random((40, 16, 16, 3), dtype=np.float32)
+
+with tf.Graph().as_default() as graph:
+    image_in = tf1.placeholder(tf.float32, (16, 16, 3))
+    value_in = tf1.placeholder(tf.float32, ())
+    best = tf1.get_variable("best", initializer=0.0)
+    keep = best.assign(tf.maximum(best, value_in))
+    small = tf.image.resize(image_in, (8, 8))
+    first = small[0]
+    start = tf1.global_variables_initializer()
+    graph.finalize()
+
+with tf1.Session(graph=graph) as session:
+    session.run(start)
+    for image in images:
+        row = session.run(first, feed_dict={image_in: image})
+        session.run(keep, feed_dict={value_in: row[0].mean()})
+    print("best", round(float(session.run(best)), 3))
+
+for image in images[:3]:
+    with tf.Graph().as_default(), tf1.Session() as session:
+        session.run(tf.reduce_mean(tf.constant(image)))
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -119,6 +157,110 @@ print("peak", round(float(max(peaks)), 2))
                 f"{seconds_text(cost.seconds / cost.calls)} a run and rising."
             )
             yield self.problem(growth.at_line, message, cost, evidence)
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Ops made in each round of a loop, or each call of a function, that runs a session."""
+        if not module.graph_mode:
+            return
+        seen: set[ast.AST] = set()
+        for run in module.calls_of("run", "session"):
+            place: ast.AST | None = next(iter(module.loops(run)), None)
+            if place is None:
+                place = module.function(run)
+                again = module.repetition(run)
+                if place is None or again is None or _resets(module, again):
+                    continue
+                if any(module.loops(each) for each in _runs(module, place)):
+                    continue
+            elif isinstance(place, ast.For) and (rounds(module, place) or LEAST_GROWTHS) < (
+                LEAST_GROWTHS
+            ):
+                continue
+            if place in seen or module.guarded(run) or not _source.each_round(module, run, place):
+                continue
+            seen.add(place)
+            if _makes_graph(module, place):
+                continue
+            ops = [node for node in _nodes(place) if _is_op(module, node, place)]
+            if not ops:
+                continue
+            first = min(ops, key=module.start)
+            again = module.repetition(run)
+            where = "the loop" if again is None else again.text
+            message = (
+                f"`{_short(module.text(first))}` adds to the graph each time, and the session is "
+                f"run in {where}: it must prepare the grown graph again before every run."
+            )
+            yield self.suspicion(module, first, message, {"ops": len(ops), "where": where})
+
+
+def _runs(module: Module, place: ast.AST) -> list[ast.Call]:
+    """The runs of sessions in a function."""
+    return [run for run in module.calls_of("run", "session") if module.inside(run, place)]
+
+
+def _nodes(place: ast.AST) -> Iterator[ast.AST]:
+    """What runs in each round of a loop or each call of a function."""
+    if isinstance(place, (ast.ListComp, ast.SetComp, ast.GeneratorExp)):
+        yield from ast.walk(place.elt)
+    elif not isinstance(place, ast.DictComp):
+        yield from own_nodes(place)
+
+
+def _makes_graph(module: Module, place: ast.AST) -> bool:
+    """Whether a loop or function has a graph or session of its own, made anew each time."""
+    return any(
+        isinstance(node, ast.Call)
+        and (
+            module.value(node).kind in ("graph", "session")
+            or (module.qualified(node.func) or "").rpartition(".")[2]
+            in ("reset_default_graph", "import_graph_def", "clear_session")
+        )
+        for node in ast.walk(place)
+    )
+
+
+def _resets(module: Module, again: Repetition) -> bool:
+    """Whether a graph is made anew in what calls a function again and again."""
+    if again.loop is not None and _makes_graph(again.module, again.loop):
+        return True
+    makers = ("tensorflow.Graph", "tensorflow.reset_default_graph", "keras.backend.clear_session")
+    return any(module.repetition(call) is not None for call in module.calls_to(*makers))
+
+
+def _is_op(module: Module, node: ast.AST, place: ast.AST) -> bool:
+    """Whether a node surely makes an op in each round."""
+    if isinstance(node, ast.Call):
+        name = module.qualified(node.func) or ""
+        made = is_tensor_function(name) or (
+            name.startswith("tensorflow.") and name.removeprefix("tensorflow.") in ASSIGNMENTS
+        )
+        if not made and isinstance(node.func, ast.Attribute):
+            made = node.func.attr in ASSIGNMENTS and (
+                module.value(node.func.value).kind == "variable"
+            )
+        if name.rpartition(".")[2] in ASSIGNMENTS or getattr(node.func, "attr", "") in ASSIGNMENTS:
+            made = made and not _loads(module, place)
+    elif isinstance(node, (ast.Subscript, ast.BinOp)):
+        inner = node.value if isinstance(node, ast.Subscript) else node
+        made = module.value(inner).kind == "tensor" and isinstance(
+            getattr(node, "ctx", ast.Load()), ast.Load
+        )
+    else:
+        return False
+    return made and _source.each_round(module, node, place)
+
+
+def _loads(module: Module, place: ast.AST) -> bool:
+    """Whether a loop goes over things there are a few of, as one that loads weights does."""
+    return isinstance(place, ast.For) and not (
+        isinstance(place.iter, ast.Call) and module.qualified(place.iter.func) == "range"
+    )
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 40 else line[:39] + "…"
 
 
 def _has_grown(row: GraphUse) -> bool:

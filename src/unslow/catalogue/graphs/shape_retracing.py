@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _tracing
+from unslow.catalogue.graphs import _source, _tracing
 from unslow.catalogue.page import Page, cost_of, count_text, seconds_text
-from unslow.finding import Finding
+from unslow.finding import Alternative, Finding
 from unslow.recording.data import Recording
+from unslow.source.values import Value
+
+if TYPE_CHECKING:
+    from unslow.source.module import Module
 
 
 class ShapeRetracing(Page):
@@ -46,7 +52,7 @@ import numpy as np
 import tensorflow as tf
 
 rng = np.random.default_rng(0)
-batches = [rng.integers(0, 1000, (8, length)) for length in rng.integers(5, 80, 80)]
+batches = [rng.integers(0, 1000, (8, length)) for length in range(5, 85)]
 embedding = tf.random.stateless_normal((1000, 32), seed=(1, 2))
 weights = tf.random.stateless_normal((32, 32), seed=(3, 4)) * 0.2
 
@@ -59,10 +65,10 @@ def encode(tokens):
     return tf.reduce_mean(tf.nn.l2_normalize(words, axis=-1))
 
 
-total = 0.0
+total = tf.constant(0.0)
 for batch in batches:
-    total += float(encode(batch))  # <- slow
-print("total", round(1000 * total, 1))
+    total += encode(batch)  # <- slow
+print("total", round(1000 * float(total), 1))
 """
 
     fast = """\
@@ -70,7 +76,7 @@ import numpy as np
 import tensorflow as tf
 
 rng = np.random.default_rng(0)
-batches = [rng.integers(0, 1000, (8, length)) for length in rng.integers(5, 80, 80)]
+batches = [rng.integers(0, 1000, (8, length)) for length in range(5, 85)]
 embedding = tf.random.stateless_normal((1000, 32), seed=(1, 2))
 weights = tf.random.stateless_normal((32, 32), seed=(3, 4)) * 0.2
 
@@ -83,10 +89,10 @@ def encode(tokens):
     return tf.reduce_mean(tf.nn.l2_normalize(words, axis=-1))
 
 
-total = 0.0
+total = tf.constant(0.0)
 for batch in batches:
-    total += float(encode(batch))
-print("total", round(1000 * total, 1))
+    total += encode(batch)
+print("total", round(1000 * float(total), 1))
 """
 
     fine = (
@@ -124,6 +130,41 @@ for rows in range(10, 200):
     best = tf.maximum(best, score(tf.random.stateless_normal((rows, 64), seed=(rows, 2))))
 print("best", round(float(best), 1))
 """,
+        """\
+import tensorflow as tf
+
+lengths = tf.data.Dataset.from_tensor_slices([3, 9, 4, 7, 12, 5, 8, 6] * 10)
+ragged = lengths.map(lambda length: tf.ones((length,), tf.int64))
+fixed = ragged.padded_batch(8, padded_shapes=16)
+free = ragged.padded_batch(8)
+
+
+@tf.function
+def words(tokens):
+    return tf.reduce_sum(tokens)
+
+
+@tf.function(input_signature=[tf.TensorSpec((None, None), tf.int64)])
+def declared(tokens):
+    return tf.reduce_sum(tokens)
+
+
+@tf.function
+def whole(dataset):
+    total = tf.constant(0, tf.int64)
+    for tokens in dataset:
+        total += words(tokens)
+    return total
+
+
+total = tf.constant(0, tf.int64)
+for epoch in range(2):
+    for tokens in fixed:
+        total += words(tokens)
+    for tokens in free:
+        total += declared(tokens)
+print("words", int(total + whole(free)))
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -138,3 +179,72 @@ print("best", round(float(best), 1))
             )
             cost = cost_of(row.claims, calls=row.calls)
             yield self.problem(row.site, message, cost, row.evidence("shapes"))
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Calls of compiled functions in a loop with batches or slices of changing length."""
+        for call, compiled in _source.repeated_calls(module):
+            if (
+                _source.has_signature(compiled)
+                or _source.has_option(compiled, "reduce_retracing", "experimental_relax_shapes")
+                or _source.has_option(compiled, "jit_compile", "experimental_compile")
+            ):
+                continue
+            found = changing_argument(module, call)
+            if found is None:
+                continue
+            argument, why = found
+            function = _source.function_name(compiled, call)
+            message = (
+                f"`{module.text(argument)}` has ever other shapes, as {why}: {function}() is "
+                "traced again for each of them."
+            )
+            evidence = {"function": function, "argument": module.text(argument), "why": why}
+            yield self.suspicion(module, call, message, evidence, _reduced(compiled, module))
+
+
+def changing_argument(module: Module, call: ast.Call) -> tuple[ast.expr, str] | None:
+    """An argument of a call whose shape surely changes often in a loop around it, and why."""
+    for loop in module.loops(call):
+        if not _source.many_rounds(module, loop) or not _source.each_round(module, call, loop):
+            continue
+        for argument in _source.arguments(call):
+            why = _source.shape_changes(module, argument, loop)
+            if why is not None:
+                return argument, why
+    return None
+
+
+def _reduced(compiled: Value, module: Module) -> tuple[Alternative, ...]:
+    """`reduce_retracing=True` where the function is compiled, if that is in the same file."""
+    keyword = "reduce_retracing=True"
+    call = compiled.call
+    if call is not None:
+        if compiled.call_module is not module or not module.editable(call):
+            return ()
+        end = module.end(call)
+        close = (end[0], end[1] - 1)
+        if module.text_between(close, end) != ")":
+            return ()
+        given = [*call.args, *(each.value for each in call.keywords)]
+        if given:
+            last = max(module.end(each) for each in given)
+            edit = module.edit(last, last, f", {keyword}")
+        else:
+            edit = module.edit(close, close, keyword)
+    else:
+        function = compiled.definition
+        if compiled.module is not module or not isinstance(function, ast.FunctionDef):
+            return ()
+        bare = [
+            each
+            for each in function.decorator_list
+            if module.qualified(each) == "tensorflow.function"
+        ]
+        if len(bare) != 1 or not module.editable(function):
+            return ()
+        edit = module.replace(bare[0], f"{module.text(bare[0])}({keyword})")
+    note = (
+        "In the function, `x.shape` is None where the size changes; code that needs a number "
+        "there must ask `tf.shape(x)`."
+    )
+    return (Alternative("leave open what changes", "unsafe", (edit,), note=note),)
