@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.border import _lines
+from unslow.catalogue.border import _facts, _lines, _loops
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -14,13 +17,48 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
-from unslow.finding import Finding
+from unslow.finding import Alternative, Finding
 from unslow.recording.data import Conversion, Recording
+from unslow.source.module import UNKNOWN
+from unslow.source.values import is_tensor_function
+
+if TYPE_CHECKING:
+    from unslow.source.bindings import Loop
+    from unslow.source.module import Module
 
 LEAST_REPEATS = 5
 
 LEAST_BYTES = 4096
 """Smaller arrays cost no more than a Python number, and ops make such for themselves."""
+
+LEAST_NUMBERS = 1000
+"""Arrays that the source shows to be smaller are passed by."""
+
+CONVERSIONS = frozenset({"tensorflow.constant", "tensorflow.convert_to_tensor"})
+
+INDEPENDENT = frozenset(
+    f"tensorflow.{name}"
+    for name in _facts.words("""
+    argmax argmin boolean_mask cast constant convert_to_tensor expand_dims gather gather_nd
+    identity nn.embedding_lookup one_hot reduce_all reduce_any reduce_max reduce_mean reduce_min
+    reduce_prod reduce_std reduce_sum reshape reverse shape size slice sort split squeeze tile
+    transpose unique
+    """)
+)
+"""Functions whose first argument keeps its data type whatever the others are."""
+
+LOADERS = frozenset(
+    {
+        *("numpy.load", "numpy.fromfile", "numpy.loadtxt", "numpy.genfromtxt"),
+        *("cv2.imread", "imageio.imread", "imageio.v2.imread", "imageio.v3.imread"),
+        *("matplotlib.pyplot.imread", "skimage.io.imread"),
+    }
+)
+
+NOTE = (
+    "An array takes the data type of the tensors it meets in an op; a tensor keeps its own, and "
+    "the op raises where they differ."
+)
 
 
 class ArrayToTensor(Page):
@@ -109,6 +147,25 @@ for number in range(40):
     total += float(tf.reduce_mean(centered * centered))
 print("total", round(total, 2))
 """,
+        """\
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(0)
+table = rng.standard_normal((600, 600)).astype(np.float32)
+queue = rng.standard_normal((600, 600)).astype(np.float32)
+left, right = tf.constant(table), tf.convert_to_tensor(queue)
+for name, array in (("table", table), ("queue", queue)):
+    print(name, tf.reduce_mean(array).shape)
+
+total = 0.0
+for number in range(30):
+    table[number] = 0.5
+    rng.shuffle(queue)
+    total += tf.reduce_mean(tf.matmul(table, left))
+    total += tf.reduce_mean(tf.matmul(queue, right))
+print("total", round(float(total), 2))
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -147,6 +204,178 @@ print("total", round(total, 2))
             )
             yield self.problem(site.at_line, message, cost, evidence)
 
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Large arrays that are the same in every round, given to ops in a loop."""
+        groups: dict[tuple[str, Loop], list[_Use]] = {}
+        for use in _uses(module):
+            groups.setdefault((module.text(use.array), use.loop), []).append(use)
+        for (name, loop), uses in groups.items():
+            message = (
+                f"{name} is the same array in every round of the loop at line "
+                f"{module.site(loop).line}, and is copied into a new tensor each time."
+            )
+            yield self.suspicion(
+                module,
+                uses[0].operation,
+                message,
+                {"array": name, "operations": len(uses)},
+                _alternatives(module, loop, uses),
+            )
+
 
 def _repeated_seconds(row: Conversion) -> float:
     return row.seconds * row.repeats / row.calls
+
+
+@dataclass(frozen=True, eq=False)
+class _Use:
+    """An array given to one op. `dtype`: of the tensors it meets; `sure`: that is known."""
+
+    array: ast.expr
+    operation: ast.expr
+    loop: Loop
+    dtype: str | None
+    sure: bool
+
+
+def _uses(module: Module) -> Iterator[_Use]:
+    if module.graph_mode:
+        return
+    for call in module.calls():
+        if not call.args or module.has_star(call):
+            continue
+        plain = [each for each in call.args if isinstance(each, (ast.Name, ast.Attribute))]
+        if not plain or not module.loops(call):
+            continue
+        name = module.qualified(call.func) or ""
+        if not is_tensor_function(name):
+            continue
+        for array in plain:
+            use = _use(module, array, call, [each for each in call.args if each is not array], name)
+            if use is not None:
+                yield use
+    for operation in module.nodes(ast.BinOp):
+        for operand, other in (
+            (operation.left, operation.right),
+            (operation.right, operation.left),
+        ):
+            if not isinstance(operand, (ast.Name, ast.Attribute)) or not module.loops(operation):
+                continue
+            if _facts.facts(module, other).side in ("tensor", "variable"):
+                use = _use(module, operand, operation, [other], "")
+                if use is not None:
+                    yield use
+
+
+def _use(
+    module: Module,
+    array: ast.expr,
+    operation: ast.Call | ast.BinOp,
+    others: list[ast.expr],
+    name: str,
+) -> _Use | None:
+    """A large array that does not change, given to an op in a loop; else `None`."""
+    loop = _loops.outermost(module, array, operation)
+    if loop is None or _loops.each_round(module, operation, LEAST_REPEATS) is None:
+        return None
+    if module.mode(operation) != "eager":
+        return None
+    own = _facts.facts(module, array)
+    if not (_is_large_array(module, array, own) or _is_used_as_large(module, own, operation, name)):
+        return None
+    dtype, sure = _partners(module, array, operation, others, name, own)
+    return _Use(array, operation, loop, dtype, sure)
+
+
+def _is_large_array(module: Module, array: ast.expr, own: _facts.Facts) -> bool:
+    """Whether it is an array, and one whose length is read from data or known to be large."""
+    if own.side == "array" and own.size is not None:
+        return own.size >= LEAST_NUMBERS
+    if own.side == "array" and own.shape is not None:
+        return True
+    if own.side not in ("array", None) or not isinstance(array, ast.Name):
+        return False
+    bindings = module.bindings(array) or []
+    return bool(bindings) and all(
+        isinstance(each.value, ast.Call) and module.qualified(each.value.func) in LOADERS
+        for each in bindings
+    )
+
+
+def _is_used_as_large(
+    module: Module, own: _facts.Facts, operation: ast.Call | ast.BinOp, name: str
+) -> bool:
+    """Whether an array of unknown size is used as images and tables are."""
+    if own.side != "array" or own.size is not None or not isinstance(operation, ast.Call):
+        return False
+    axis = module.argument(operation, 1, "axis")
+    of_rows = axis is not None and module.constant(axis) not in (UNKNOWN, None, 0)
+    return name.startswith("tensorflow.image.") or of_rows
+
+
+def _partners(
+    module: Module,
+    array: ast.expr,
+    operation: ast.Call | ast.BinOp,
+    others: list[ast.expr],
+    name: str,
+    own: _facts.Facts,
+) -> tuple[str | None, bool]:
+    """The dtype that the op gives the array, and whether that is sure; `None`: its own."""
+    if isinstance(operation, ast.Call):
+        first = operation.args[0] is array
+        if name in CONVERSIONS:
+            asked = module.argument(operation, 1, "dtype")
+            return None, asked is None
+        if first and (name in INDEPENDENT or name.startswith("tensorflow.image.")):
+            return None, True
+        others = [*others, *(each.value for each in operation.keywords if each.arg != "name")]
+        if not first and not others:
+            return None, False
+    else:
+        first = operation.left is array
+    dtypes: set[str | None] = set()
+    for other in others:
+        met = _facts.facts(module, other)
+        if met.side in ("tensor", "variable", "array"):
+            dtypes.add(met.dtype)
+        elif not first or (met.side != "number" and module.constant(other) is UNKNOWN):
+            return None, False
+    if not dtypes:
+        return None, first
+    if len(dtypes) > 1 or None in dtypes or own.dtype is None:
+        return None, False
+    (dtype,) = dtypes
+    if dtype == own.dtype:
+        return None, True
+    tensors = all(_facts.facts(module, each).side != "array" for each in others)
+    return dtype, tensors and not first
+
+
+def _alternatives(module: Module, loop: Loop, uses: list[_Use]) -> tuple[Alternative, ...]:
+    statement = _loops.anchor(module, loop)
+    dtypes = {use.dtype for use in uses}
+    editable = all(module.editable(use.operation) for use in uses)
+    if statement is None or not editable or len(dtypes) != 1:
+        return ()
+    array = uses[0].array
+    last = array.attr if isinstance(array, ast.Attribute) else module.text(array)
+    name = module.free_name(f"{last}_tensor")
+    tensorflow, imports = module.imported("tensorflow")
+    (dtype,) = dtypes
+    asked = "" if dtype is None else f", {tensorflow}.{dtype}"
+    made = f"{name} = {tensorflow}.convert_to_tensor({module.text(array)}{asked})"
+    edits = (
+        *imports,
+        module.insert(statement, made),
+        *(module.replace(use.array, name) for use in uses),
+    )
+    safe = all(use.sure for use in uses)
+    return (
+        Alternative(
+            "convert once before the loop",
+            "safe" if safe else "unsafe",
+            edits,
+            note="" if safe else NOTE,
+        ),
+    )

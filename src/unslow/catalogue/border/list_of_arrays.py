@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.border import _lines
+from unslow.catalogue.border import _facts, _lines
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -14,8 +16,23 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
-from unslow.finding import Finding
+from unslow.finding import Alternative, Finding
 from unslow.recording.data import Recording
+
+if TYPE_CHECKING:
+    from unslow.source.module import Module
+
+CALLS = ("tensorflow.convert_to_tensor", "tensorflow.constant", "tensorflow.stack")
+
+LEAST_NUMBERS = 1000
+
+KEPT = frozenset({"float16", "float32", "float64", "int32", "bool"})
+"""Data types that TensorFlow keeps when it reads arrays number by number."""
+
+NOTE = (
+    "Where the list is empty np.stack raises. TensorFlow reads arrays in a list of other integer "
+    "types as int32, and np.stack keeps their type."
+)
 
 
 class ListOfArrays(Page):
@@ -39,8 +56,9 @@ class ListOfArrays(Page):
     whole batch beforehand.
 
     ## Safety of the fix
-    The same values, shape and dtype where all arrays have the same dtype. With mixed dtypes
-    NumPy promotes where TensorFlow raises; arrays of unequal shapes raise in both.
+    The same values, shape and dtype for a list with arrays of one floating type, of int32 or
+    of bool. Out of a list TensorFlow reads other integers as int32, which NumPy keeps as they
+    are. An empty list raises in NumPy; arrays of unequal shapes raise in both.
     """
 
     code = "TF105"
@@ -98,6 +116,20 @@ for number in range(10):
     stacked = tf.linalg.l2_normalize(stacked @ stacked, axis=(1, 2))
 print("norm", round(float(tf.norm(stacked)), 2))
 """,
+        """\
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(0)
+photos = rng.random((400, 32, 32, 3), dtype=np.float32)
+
+means = tf.constant([photo.mean() for photo in photos])
+sizes = tf.convert_to_tensor([len(photo) for photo in photos])
+corners = tf.constant([photos[0, :2, :2, 0], photos[1, :2, :2, 0]])
+stacked = tf.convert_to_tensor(np.stack([photo[::2] for photo in photos]))
+rows = tf.stack([tf.reduce_mean(photo) for photo in stacked[:20]])
+print("shapes", means.shape, sizes.shape, corners.shape, stacked.shape, rows.shape)
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -128,3 +160,113 @@ print("norm", round(float(tf.norm(stacked)), 2))
                 f"{seconds_text(cost.seconds / arrays)} an array."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Lists of arrays that are given to a conversion."""
+        for call in module.calls_to(*CALLS):
+            name = module.qualified(call.func)
+            source = module.argument(call, 0, "values" if name == "tensorflow.stack" else "value")
+            if source is None or module.has_star(call) or module.mode(call) == "compiled":
+                continue
+            if module.graph_mode or module.guarded(call):
+                continue
+            axis = module.argument(call, 1, "axis") if name == "tensorflow.stack" else None
+            if axis is not None and module.constant(axis) != 0:
+                continue
+            element = _element(module, source, 0)
+            if element is None or element.side != "array":
+                continue
+            if element.size is not None and element.size < LEAST_NUMBERS / 10:
+                continue
+            count = len(source.elts) if isinstance(source, (ast.List, ast.Tuple)) else None
+            if count is not None and count * (element.size or 0) < LEAST_NUMBERS:
+                continue
+            yield self.suspicion(
+                module,
+                call,
+                f"{module.text(call.func)} gets a list of arrays and reads it number by number; "
+                "np.stack copies each of them as one block.",
+                {"dtype": element.dtype} if element.dtype else {},
+                _alternatives(module, call, source, element, count),
+            )
+
+
+def _element(module: Module, source: ast.expr, depth: int) -> _facts.Facts | None:
+    """What is sure of the elements of a list; `None` where they are not all alike."""
+    if depth > 4:
+        return None
+    if isinstance(source, (ast.List, ast.Tuple)):
+        every = [_facts.facts(module, each) for each in source.elts]
+        alike = bool(every) and all(each.side == "array" for each in every)
+        if not alike:
+            return None
+        return _facts.joined(every)
+    if isinstance(source, ast.ListComp):
+        return _facts.facts(module, source.elt)
+    if isinstance(source, ast.Subscript) and isinstance(source.slice, ast.Slice):
+        return _element(module, source.value, depth + 1)
+    if isinstance(source, ast.Name):
+        bindings = module.bindings(source)
+        if bindings is None or len(bindings) != 1:
+            return None
+        (binding,) = bindings
+        if binding.kind != "assign" or binding.path or binding.value is None:
+            return None
+        if isinstance(binding.value, ast.List) and not binding.value.elts:
+            return _appended(module, source)
+        if isinstance(binding.value, (ast.ListComp, ast.Subscript)):
+            return _element(module, binding.value, depth + 1)
+    return None
+
+
+def _appended(module: Module, name: ast.Name) -> _facts.Facts | None:
+    """What is appended to a list, where nothing else is done to it."""
+    scope = module.home(name)
+    found: list[_facts.Facts] = []
+    for use in [] if scope is None else module.uses_of(name.id, scope):
+        attribute = module.parent(use)
+        if isinstance(use.ctx, ast.Store) or not isinstance(attribute, ast.Attribute):
+            continue
+        call = module.parent(attribute)
+        if isinstance(call, ast.Call) and attribute.attr == "append" and call.args:
+            found.append(_facts.facts(module, call.args[0]))
+        elif attribute.attr not in ("clear", "sort", "reverse", "copy", "index", "count"):
+            return None
+    if not found or any(each.side != "array" for each in found):
+        return None
+    return _facts.joined(found)
+
+
+def _alternatives(
+    module: Module, call: ast.Call, source: ast.expr, element: _facts.Facts, count: int | None
+) -> tuple[Alternative, ...]:
+    if not module.editable(call):
+        return ()
+    numpy, imports = module.imported("numpy")
+    edits = (module.replace(source, f"{numpy}.stack({module.text(source)})"), *imports)
+    same = element.dtype in KEPT and module.argument(call, 1, "dtype") is None
+    filled = bool(count) or _is_filled(module, source)
+    safe = same and filled and element.shape is not None
+    return (
+        Alternative(
+            "np.stack first", "safe" if safe else "unsafe", edits, note="" if safe else NOTE
+        ),
+    )
+
+
+def _is_filled(module: Module, source: ast.expr) -> bool:
+    """Whether a list surely is not empty."""
+    if isinstance(source, ast.Name):
+        bindings = module.bindings(source) or []
+        if len(bindings) != 1 or bindings[0].value is None:
+            return False
+        return _is_filled(module, bindings[0].value)
+    if not isinstance(source, ast.ListComp) or len(source.generators) != 1:
+        return False
+    generator = source.generators[0]
+    if generator.ifs or not isinstance(generator.iter, ast.Call):
+        return False
+    if module.qualified(generator.iter.func) != "range" or len(generator.iter.args) != 1:
+        return False
+    rounds = module.constant(generator.iter.args[0])
+    return isinstance(rounds, int) and rounds > 0

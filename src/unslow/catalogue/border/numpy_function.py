@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from unslow.catalogue.border import _facts, _loops
 from unslow.catalogue.page import Page, by_line, cost_of, count_text, matters, seconds_text
 from unslow.finding import Finding
 from unslow.recording.data import Bridge, Recording
+
+if TYPE_CHECKING:
+    from unslow.source.module import Function, Module
 
 KINDS = ("numpy_function", "py_function")
 LEAST_CALLS = 50
 LEAST_BUSY = 0.3
 PARALLEL_CORES = 1.5
+
+CALLS = ("tensorflow.numpy_function", "tensorflow.py_function", "tensorflow.py_func")
+
+FEW_ELEMENTS = 49
+"""A pipeline of so few elements makes few calls."""
+
+WAITS = frozenset(
+    _facts.words("""
+    open read read_bytes read_text imread load loadtxt fromfile genfromtxt read_csv read_parquet
+    read_file load_img decode_audio dcmread File get post urlopen request sleep ZipFile recv
+    """)
+)
+"""Calls that read a file or wait; no op takes their place."""
+
+BATCHES = frozenset({"batch", "padded_batch", "ragged_batch", "bucket_by_sequence_length"})
+
+MOST_STAGES = 8
+
+MOST_CALLERS = 3
+"""How far from the mapped function the call may stand."""
+
+PASSING = frozenset(
+    _facts.words("""
+    cache filter ignore_errors map prefetch repeat shard shuffle skip with_options
+    assert_cardinality enumerate
+    """)
+)
+"""Stages after which elements are what they were: one row, or one batch."""
 
 
 class NumpyFunction(Page):
@@ -150,6 +184,32 @@ for number in tf.range(200):
     step(x, y, number)
 print("losses", len(losses))
 """,
+        """\
+import numpy as np
+import tensorflow as tf
+
+
+def cosines(size):
+    x = np.arange(size)
+    return np.cos(np.pi / size * (x + 0.5) * x[:, None]).astype(np.float32)
+
+
+@tf.function
+def transform(signals):
+    basis = tf.numpy_function(cosines, [signals.shape[1]], tf.float32)
+    return tf.matmul(signals, basis, transpose_b=True)
+
+
+signals = tf.random.stateless_normal((2000, 256), seed=(1, 2))
+print("transformed", transform(signals).shape)
+
+folds = tf.data.Dataset.range(5).map(
+    lambda fold: tf.numpy_function(lambda n: np.arange(n, 2000, 5), [fold], tf.int64)
+)
+for fold in folds:
+    print("fold", len(fold))
+print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -192,6 +252,219 @@ print("losses", len(losses))
                 f"{seconds_text(cost.seconds)} for it."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Bridges in a function that a pipeline or a loop calls for every element."""
+        for call in module.calls_to(*CALLS):
+            function = module.function(call)
+            if function is None or module.guarded(call) or _is_seldom(module, call):
+                continue
+            if _only_waits(module, call):
+                continue
+            name = module.text(call.func)
+            if _mapped_per_element(module, function):
+                message = (
+                    f"{name} calls Python for every element of the pipeline: Python runs one call "
+                    "at a time, however many are asked for. Batch before it, or use TensorFlow ops."
+                )
+                yield self.suspicion(module, call, message, {"where": "pipeline"})
+                continue
+            again = module.repetition(call)
+            if again is None or module.mode(call) != "compiled" or _is_mapped(module, function):
+                continue
+            if module.loops(call):
+                continue
+            message = (
+                f"{name} leaves the compiled function for Python in every call of it "
+                f"({again.text}). Python in a graph runs under one lock and is not optimised."
+            )
+            yield self.suspicion(module, call, message, {"where": "compiled function"})
+
+
+def _is_seldom(module: Module, call: ast.Call) -> bool:
+    """Whether the graph leaves for Python in few of its runs."""
+    return any(
+        isinstance(each, (ast.If, ast.IfExp)) and _loops.is_seldom(each.test)
+        for each in module.ancestors(call)
+    )
+
+
+def _only_waits(module: Module, call: ast.Call) -> bool:
+    """Whether the Python function reads files or waits, as far as one can see; or is not known."""
+    target = module.argument(call, 0, "func")
+    if target is None:
+        return True
+    value = module.value(target)
+    if value.kind == "external":
+        return _waits(value.name.rpartition(".")[2])
+    if value.definition is None or value.module is None:
+        return True
+    return any(
+        isinstance(node, ast.Call) and _waits(_last_name(node.func))
+        for node in ast.walk(value.definition)
+    )
+
+
+def _waits(name: str) -> bool:
+    return name in WAITS or name.startswith(("load_", "read_", "open_", "download", "fetch"))
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _map_calls(module: Module, function: Function) -> Iterator[ast.Call]:
+    """The calls `dataset.map(function)` of this module."""
+    for attribute in module.attributes("map"):
+        call = module.parent(attribute)
+        if not isinstance(call, ast.Call) or call.func is not attribute:
+            continue
+        argument = module.argument(call, 0, "map_func")
+        kind = module.value(attribute.value).kind
+        if argument is None or kind not in ("dataset", "unknown"):
+            continue
+        wrapped = argument.body if isinstance(argument, ast.Lambda) else None
+        if (
+            module.inside(function, argument)
+            or module.value(argument).definition is function
+            or (isinstance(wrapped, ast.Call) and module.value(wrapped.func).definition is function)
+        ):
+            yield call
+
+
+def _is_mapped(module: Module, function: Function) -> bool:
+    return next(_map_calls(module, function), None) is not None
+
+
+def _mapped_per_element(module: Module, function: Function, depth: int = 0) -> bool:
+    """Whether a pipeline surely calls a function once per row, for more than a few rows."""
+    calls = list(_map_calls(module, function))
+    if calls:
+        return all(_is_per_row(module, call) for call in calls)
+    if depth > MOST_CALLERS:
+        return False
+    callers = module.project.flow.callers(function, module) or []
+    around = [(each.module, each.module.function(each.call)) for each in callers]
+    return bool(around) and all(
+        outer is not None and _mapped_per_element(where, outer, depth + 1)
+        for where, outer in around
+    )
+
+
+def _is_per_row(module: Module, call: ast.Call) -> bool:
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    dataset = call.func.value
+    return _holds_rows(module, dataset, 0) or (
+        _is_batched_later(module, call) and not _has_batches(module, dataset, 0)
+    )
+
+
+def _is_batched_later(module: Module, call: ast.Call, depth: int = 0) -> bool:
+    """Whether the elements of a stage are put into batches after it: then they are rows."""
+    stage: ast.AST = call
+    while True:
+        attribute = module.parent(stage)
+        after = None if attribute is None else module.parent(attribute)
+        if not isinstance(attribute, ast.Attribute) or not isinstance(after, ast.Call):
+            break
+        if attribute.attr in BATCHES:
+            return True
+        if attribute.attr not in PASSING:
+            return False
+        stage = after
+    statement = module.parent(stage)
+    if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+        return False
+    name = statement.targets[0]
+    scope = module.home(name)
+    for use in [] if scope is None else module.uses_of(name.id, scope):
+        bindings = module.bindings(use) if isinstance(use.ctx, ast.Load) else None
+        if bindings and any(each.node is statement for each in bindings):
+            chain = module.parent(use)
+            if isinstance(chain, ast.Attribute) and (
+                chain.attr in BATCHES or _chain_is_batched(module, chain, depth)
+            ):
+                return True
+    return False
+
+
+def _chain_is_batched(module: Module, attribute: ast.Attribute, depth: int) -> bool:
+    call = module.parent(attribute)
+    return (
+        attribute.attr in PASSING
+        and depth < MOST_STAGES
+        and isinstance(call, ast.Call)
+        and call.func is attribute
+        and _is_batched_later(module, call, depth + 1)
+    )
+
+
+def _has_batches(module: Module, dataset: ast.expr, depth: int) -> bool:
+    """Whether a dataset is seen to be batched already."""
+    if depth > MOST_STAGES:
+        return True
+    if isinstance(dataset, ast.Name):
+        return any(
+            each.value is not None and _has_batches(module, each.value, depth + 1)
+            for each in module.bindings(dataset) or ()
+            if each.value is not None and not module.inside(dataset, each.value)
+        )
+    if isinstance(dataset, ast.Call) and isinstance(dataset.func, ast.Attribute):
+        if dataset.func.attr in BATCHES or dataset.func.attr == "window":
+            return True
+        if (module.qualified(dataset.func) or "").startswith("tensorflow.data."):
+            last = dataset.func.attr
+            if last == "zip":
+                return any(_has_batches(module, each, depth + 1) for each in _zipped(dataset))
+            if last == "random":
+                return False
+            return last != "from_generator" and not _holds_rows(module, dataset, 0)
+        return _has_batches(module, dataset.func.value, depth + 1)
+    return False
+
+
+def _zipped(call: ast.Call) -> list[ast.expr]:
+    """The datasets that `Dataset.zip` goes through side by side."""
+    first = call.args[0] if call.args else None
+    return first.elts if isinstance(first, (ast.Tuple, ast.List)) else list(call.args)
+
+
+def _holds_rows(module: Module, dataset: ast.expr, depth: int) -> bool:
+    """Whether a dataset surely has rows and not batches as its elements, and many of them."""
+    if depth > MOST_STAGES:
+        return False
+    if isinstance(dataset, ast.Name):
+        bindings = module.bindings(dataset)
+        return bool(bindings) and all(
+            each.kind == "assign"
+            and not each.path
+            and each.value is not None
+            and (module.inside(dataset, each.value) or _holds_rows(module, each.value, depth + 1))
+            for each in bindings or ()
+        )
+    if not isinstance(dataset, ast.Call) or not isinstance(dataset.func, ast.Attribute):
+        return False
+    name = module.qualified(dataset.func) or ""
+    if name.startswith("tensorflow.data."):
+        return _is_long(module, dataset, name)
+    if dataset.func.attr not in PASSING:
+        return False
+    return _holds_rows(module, dataset.func.value, depth + 1)
+
+
+def _is_long(module: Module, call: ast.Call, name: str) -> bool:
+    """Whether a source of data may have more than a few elements, and they are rows."""
+    last = name.rpartition(".")[2]
+    if last in ("from_tensors", "zip", "from_generator", "sample_from_datasets"):
+        return False
+    if last == "range":
+        bounds = [module.constant(each) for each in call.args]
+        numbers = [each for each in bounds if isinstance(each, int)]
+        return len(numbers) < len(bounds) or (bool(numbers) and max(numbers) > FEW_ELEMENTS)
+    source = call.args[0] if call.args else None
+    written = None if source is None else module.constant(source)
+    return not isinstance(written, (list, tuple)) or len(written) > FEW_ELEMENTS
 
 
 def _is_of_debug_mode(recording: Recording, row: Bridge) -> bool:

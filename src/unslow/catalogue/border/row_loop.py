@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.border import _lines
+from unslow.catalogue.border import _facts, _lines
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -14,9 +16,14 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
-from unslow.finding import Claim, Finding, Site
+from unslow.finding import Alternative, Claim, Finding, Site
 from unslow.recording import data
 from unslow.recording.data import Recording
+from unslow.source.module import UNKNOWN
+from unslow.source.values import is_tensor_function
+
+if TYPE_CHECKING:
+    from unslow.source.module import Module
 
 LEAST_ROWS = 100
 
@@ -28,6 +35,38 @@ MOST_NODES_AROUND = 20
 
 CONTAINERS = ("While", "StatelessWhile", "PartitionedCall", "StatefulPartitionedCall")
 """Ops whose time is that of other ops."""
+
+HEAVY = (
+    *("tensorflow.image.", "tensorflow.io.", "tensorflow.signal.", "tensorflow.audio."),
+    *("tensorflow.nn.conv", "tensorflow.nn.depthwise_conv", "tensorflow.nn.avg_pool"),
+    *("tensorflow.nn.max_pool", "tensorflow.nn.ctc", "tensorflow.strings.", "tensorflow.sort"),
+    *("tensorflow.linalg.svd", "tensorflow.linalg.inv", "tensorflow.linalg.solve"),
+    *("tensorflow.matmul", "tensorflow.linalg.matmul", "tensorflow.einsum"),
+    *("tensorflow.tensordot", "tensorflow.slice"),
+    *("tensorflow.linalg.cholesky", "tensorflow.linalg.eig", "tensorflow.linalg.expm"),
+)
+"""Functions that are work enough for a round of a loop."""
+
+RAGGED = frozenset(
+    f"tensorflow.{name}"
+    for name in _facts.words("""
+    boolean_mask image.non_max_suppression range repeat unique where foldl scan
+    constant convert_to_tensor shape cond while_loop print
+    """)
+)
+"""Functions that make rows of other lengths, or are none that vectorize."""
+
+VECTORIZED = frozenset({"tensorflow.unstack", "tensorflow.split", "tensorflow.nn.moments"})
+"""Other functions of TensorFlow that a body may call."""
+
+LARGE_ROW = 100_000
+
+STACKERS = frozenset({"tensorflow.stack", "tensorflow.convert_to_tensor"})
+
+NOTE = (
+    "All rows are worked on at once: sums may differ in the last digits, random ops draw other "
+    "numbers, more memory is used at a time, and a few ops cannot be vectorized."
+)
 
 MACHINERY = "TensorList"
 """How the ops begin with which a loop takes rows out and puts results together."""
@@ -112,6 +151,23 @@ signals = tf.random.stateless_normal((4, 200_000), seed=(1, 2))
 spectra = tf.map_fn(lambda row: tf.abs(tf.signal.stft(row, 1024, 256)), signals)
 print("spectra", spectra.shape)
 """,
+        """\
+import tensorflow as tf
+
+logits = tf.random.stateless_normal((3_000, 50), seed=(1, 2))
+kernels = [tf.random.stateless_normal((50, 4), seed=(n, 3)) for n in range(3)]
+
+
+def entropy(row):
+    chances = tf.nn.softmax(row)
+    return -tf.reduce_sum(chances * tf.math.log(chances))
+
+
+entropies = tf.vectorized_map(entropy, logits)
+heads = tf.stack([tf.matmul(logits, kernel) for kernel in kernels])
+halves = tf.map_fn(lambda scale: tf.reduce_mean(logits * scale), tf.constant([0.5, 1.0]))
+print("shapes", entropies.shape, heads.shape, halves.shape)
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -137,6 +193,163 @@ print("spectra", spectra.shape)
                     f"{seconds_text(cost.seconds)} there."
                 )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """`tf.map_fn` with a body of plain ops, and rows put together again after a loop."""
+        for call in module.calls_to("tensorflow.map_fn"):
+            function = module.argument(call, 0, "fn")
+            rows = module.argument(call, 1, "elems")
+            if function is None or rows is None or module.has_star(call) or module.guarded(call):
+                continue
+            if _runs_once(module, call, rows):
+                continue
+            body = _body_of(module, function)
+            if body is None or not _is_many(module, rows) or not _is_plain(*body):
+                continue
+            name = module.text(call.func)
+            message = (
+                f"{name} runs its function on one row after the other; its ops could take all "
+                "rows at once, with an axis or through tf.vectorized_map."
+            )
+            yield self.suspicion(
+                module, call, message, {"name": "tf.map_fn"}, _vectorized(module, call)
+            )
+        for comprehension in module.nodes(ast.ListComp):
+            parent = module.parent(comprehension)
+            if not isinstance(parent, ast.Call) or module.qualified(parent.func) not in STACKERS:
+                continue
+            if _is_row_loop(module, comprehension):
+                message = (
+                    "This loop runs the same ops on one row after the other and stacks the "
+                    "results; the ops could take all rows at once."
+                )
+                yield self.suspicion(module, parent, message, {"name": "list of rows"})
+
+
+def _runs_once(module: Module, call: ast.Call, rows: ast.expr) -> bool:
+    """Whether it runs a single time, over nobody knows how many rows."""
+    return (
+        _facts.facts(module, rows).length is None
+        and module.mode(call) == "eager"
+        and module.repetition(call) is None
+    )
+
+
+def _body_of(module: Module, function: ast.expr) -> tuple[Module, ast.AST] | None:
+    """Where the function that is mapped is defined."""
+    value = module.value(function)
+    if value.definition is None or value.module is None:
+        return None
+    return value.module, value.definition
+
+
+def _is_many(module: Module, rows: ast.expr) -> bool:
+    """Whether a tensor may have many rows, and they surely are not large."""
+    own = _signed(module, rows) or _facts.facts(module, rows)
+    if own.shape is None or (own.length is not None and own.length < LEAST_ROWS):
+        return False
+    row = _facts.Facts(shape=own.shape[1:]).size
+    return row is not None and row < LARGE_ROW
+
+
+def _signed(module: Module, rows: ast.expr) -> _facts.Facts | None:
+    """What the `input_signature` of the compiled function around says of its parameter."""
+    function = module.function(rows)
+    made = module.compilation(rows)
+    if not isinstance(rows, ast.Name) or made is None or made.call is None:
+        return None
+    if made.definition is not function or made.call_module is not module:
+        return None
+    signature = module.argument(made.call, 1, "input_signature")
+    names = [] if isinstance(function, (ast.Lambda, type(None))) else function.args.args
+    position = next((i for i, each in enumerate(names) if each.arg == rows.id), None)
+    if not isinstance(signature, (ast.List, ast.Tuple)) or position is None:
+        return None
+    if position >= len(signature.elts) or len(signature.elts) != len(names):
+        return None
+    spec = signature.elts[position]
+    if not isinstance(spec, ast.Call) or module.qualified(spec.func) != "tensorflow.TensorSpec":
+        return None
+    shape = module.argument(spec, 0, "shape")
+    lengths = None if shape is None else module.constant(shape)
+    if not isinstance(lengths, (tuple, list)):
+        return None
+    if not all(each is None or isinstance(each, int) for each in lengths):
+        return None
+    return _facts.Facts("tensor", shape=tuple(lengths))
+
+
+def _is_plain(module: Module, definition: ast.AST) -> bool:
+    """Whether a function does nothing but a few cheap ops on its row."""
+    ops = 0
+    for node in _inner(definition):
+        if isinstance(node, (ast.For, ast.While, ast.If, ast.IfExp, ast.With, ast.Lambda)):
+            return False
+        if isinstance(node, (ast.Global, ast.Nonlocal, ast.Try, ast.Yield, ast.ListComp)):
+            return False
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            return False
+        if isinstance(node, ast.Slice) and not all(
+            bound is None or module.constant(bound) is not UNKNOWN
+            for bound in (node.lower, node.upper, node.step)
+        ):
+            # Rows may give pieces of different lengths.
+            return False
+        if isinstance(node, ast.BinOp):
+            ops += 1
+        if not isinstance(node, ast.Call):
+            continue
+        name = module.qualified(node.func) or ""
+        if not is_tensor_function(name) and name not in VECTORIZED:
+            return False
+        if name.startswith(HEAVY) or name in RAGGED or "random" in name:
+            return False
+        ops += 1
+    return ops > 0
+
+
+def _inner(definition: ast.AST) -> Iterator[ast.AST]:
+    body = getattr(definition, "body", definition)
+    for statement in body if isinstance(body, list) else [body]:
+        yield from ast.walk(statement)
+
+
+def _vectorized(module: Module, call: ast.Call) -> tuple[Alternative, ...]:
+    """`tf.vectorized_map` for `tf.map_fn`, where both arguments are all there is to say."""
+    known = {"fn", "elems", "dtype", "fn_output_signature", "parallel_iterations", "name"}
+    if len(call.args) > 2 or any(each.arg not in known for each in call.keywords):
+        return ()
+    function, rows = module.argument(call, 0, "fn"), module.argument(call, 1, "elems")
+    if function is None or rows is None or not module.editable(call):
+        return ()
+    tensorflow, imports = module.imported("tensorflow")
+    name = f"{tensorflow}.vectorized_map"
+    if {each.arg for each in call.keywords} <= {"fn", "elems"}:
+        edits = (module.replace(call.func, name), *imports)
+    elif "#" in module.text(call):
+        return ()
+    else:
+        text = f"{name}({module.text(function)}, {module.text(rows)})"
+        edits = (module.replace(call, text), *imports)
+    return (Alternative("tf.vectorized_map", "unsafe", edits, note=NOTE),)
+
+
+def _is_row_loop(module: Module, comprehension: ast.ListComp) -> bool:
+    """Whether a comprehension applies plain ops to the rows of one tensor of many."""
+    if len(comprehension.generators) != 1 or module.guarded(comprehension):
+        return False
+    generator = comprehension.generators[0]
+    own = _facts.facts(module, generator.iter)
+    if generator.ifs or generator.is_async or own.side != "tensor" or own.length is None:
+        return False
+    if not _is_many(module, generator.iter) or not isinstance(generator.target, ast.Name):
+        return False
+    element = comprehension.elt
+    if isinstance(element, ast.Call):
+        body = _body_of(module, element.func)
+        if body is not None and len(element.args) == 1:
+            return _is_plain(*body)
+    return _is_plain(module, element)
 
 
 def _eager_claims(recording: Recording, rows: list[data.RowLoop]) -> tuple[Claim, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.border import _lines
+from unslow.catalogue.border import _facts, _lines, _loops
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -16,10 +18,18 @@ from unslow.catalogue.page import (
 )
 from unslow.finding import Finding
 from unslow.recording.data import Recording
+from unslow.source.values import is_tensor_function
+
+if TYPE_CHECKING:
+    from unslow.source.bindings import Loop
+    from unslow.source.module import Module
 
 LEAST_CALLS = 20
 LEAST_SECONDS_PER_CALL = 1e-5
 """Reading a number that is ready, on a CPU, is quicker than that."""
+
+LEAST_NUMBERS = 1000
+"""Tensors that the source shows to be smaller are copied in no time."""
 
 WAYS = {
     "numpy": ".numpy()",
@@ -125,6 +135,28 @@ def step():
 losses = [float(step()) for number in range(150)]
 print("loss", round(losses[-1], 3))
 """,
+        """\
+import numpy as np
+import tensorflow as tf
+
+weights = tf.random.stateless_normal((300, 300), seed=(1, 2)) / 17
+state = tf.random.stateless_normal((300, 300), seed=(3, 4))
+history, sizes = [], [3, 5, 8]
+
+for step in range(300):
+    state = tf.tanh(tf.matmul(state, weights))
+    if step % 100 == 0:
+        history.append(state.numpy()[:, 0].mean())
+    sizes.append(int(np.sqrt(sizes[-1] + step)))
+final = state.numpy()
+rows = [final[number, :10].sum() for number in range(300)]
+print("history", len(history), "rows", len(rows), "last size", sizes[-1])
+
+outputs = []
+for batch in tf.data.Dataset.range(2000).batch(100):
+    outputs.append(tf.cast(batch, tf.float32).numpy())
+print("outputs", np.concatenate(outputs).shape)
+""",
     )
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
@@ -155,3 +187,129 @@ print("loss", round(losses[-1], 3))
                 "each, the wait for their ops included."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def in_source(self, module: Module) -> Iterator[Finding]:
+        """Copies of whole tensors in a loop that need not be made.
+
+        The same tensor in every round, one of which only a patch is read, or one that goes
+        through NumPy and back into a tensor. A number that is read in every round is none.
+        """
+        if module.graph_mode:
+            return
+        for attribute in module.attributes("numpy"):
+            call = module.parent(attribute)
+            if not isinstance(call, ast.Call) or call.func is not attribute or call.args:
+                continue
+            loop = _loops.each_round(module, call, LEAST_CALLS)
+            if loop is None or module.mode(call) != "eager":
+                continue
+            tensor = attribute.value
+            own = _facts.facts(module, tensor)
+            if own.side != "tensor" or (own.size is not None and own.size < LEAST_NUMBERS):
+                continue
+            why = _why(module, call, tensor, loop, own)
+            if why is not None:
+                yield self.suspicion(
+                    module, call, f"{module.text(call)} {why}", {"method": "numpy"}
+                )
+
+
+def _why(
+    module: Module, call: ast.Call, tensor: ast.expr, loop: Loop, own: _facts.Facts
+) -> str | None:
+    """Why a copy in a loop need not be made, as far as one can see."""
+    line = module.site(loop).line
+    named = isinstance(tensor, (ast.Name, ast.Attribute)) and own.shape != ()
+    if named and module.invariant(tensor, loop):
+        return (
+            f"copies the same tensor in every round of the loop at line {line}; once before "
+            "it is enough."
+        )
+    if _only_a_patch_is_read(module, call):
+        return (
+            f"copies a whole tensor in every round of the loop at line {line}, of which a part "
+            "is then read: take that part as a tensor."
+        )
+    if _goes_back(module, call, loop):
+        return (
+            f"takes a tensor to NumPy and back in every round of the loop at line {line}: stay "
+            "with TensorFlow ops, or with NumPy for the whole loop."
+        )
+    return None
+
+
+def _name_given(module: Module, node: ast.expr) -> ast.Name | None:
+    """The name that a statement gives to a value, where it is the only one of that name."""
+    statement = module.parent(node)
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return None
+    target = statement.targets[0]
+    if not isinstance(target, ast.Name):
+        return None
+    scope = module.home(target)
+    if scope is None or len(module.scopes[scope][target.id]) != 1:
+        return None
+    return target
+
+
+def _readings(module: Module, node: ast.expr) -> list[ast.expr]:
+    """The places where a value is used: its own, or those of the name it is given."""
+    name = _name_given(module, node)
+    if name is None:
+        return [node]
+    scope = module.home(name)
+    return [
+        use
+        for use in ([] if scope is None else module.uses_of(name.id, scope))
+        if isinstance(use.ctx, ast.Load)
+    ]
+
+
+def _only_a_patch_is_read(module: Module, call: ast.Call) -> bool:
+    """Whether all that is done with an array is to cut patches of changing places out of it."""
+    uses = _readings(module, call)
+    return bool(uses) and all(_is_patch(module, use) for use in uses)
+
+
+def _is_patch(module: Module, use: ast.expr) -> bool:
+    parent = module.parent(use)
+    if not isinstance(parent, ast.Subscript) or parent.value is not use:
+        return False
+    index = parent.slice
+    slices = [
+        each
+        for each in (index.elts if isinstance(index, ast.Tuple) else ())
+        if isinstance(each, ast.Slice)
+        and (each.step is not None or (each.lower is not None and each.upper is not None))
+    ]
+    return len(slices) >= 2 and isinstance(parent.ctx, ast.Load)
+
+
+def _goes_back(module: Module, call: ast.Call, loop: Loop) -> bool:
+    """Whether what NumPy makes of an array is made into a tensor again in the loop."""
+    return any(
+        module.inside(use, loop) and _reaches_tensor(module, use, 0)
+        for use in _readings(module, call)
+    )
+
+
+def _reaches_tensor(module: Module, node: ast.expr, depth: int) -> bool:
+    """Whether an array, through NumPy alone, becomes an argument of a TensorFlow function."""
+    parent = module.parent(node)
+    if depth > 6 or parent is None:
+        return False
+    if isinstance(parent, ast.Call) and node in parent.args:
+        name = module.qualified(parent.func) or ""
+        if name.startswith("numpy."):
+            return any(_reaches_tensor(module, u, depth + 1) for u in _readings(module, parent))
+        return is_tensor_function(name) and parent.args[0] is node
+    if isinstance(parent, ast.Attribute) and parent.attr in ("astype", "reshape", "transpose"):
+        call = module.parent(parent)
+        return isinstance(call, ast.Call) and any(
+            _reaches_tensor(module, use, depth + 1) for use in _readings(module, call)
+        )
+    if isinstance(parent, ast.BinOp):
+        other = parent.right if parent.left is node else parent.left
+        if _facts.facts(module, other).side in ("number", "array"):
+            return any(_reaches_tensor(module, u, depth + 1) for u in _readings(module, parent))
+    return False
