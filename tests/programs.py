@@ -72,6 +72,25 @@ def watched(cwd: Path, *target: str, stdin: bytes = b"", options: tuple[str, ...
     )
 
 
+SEVERAL = str(Path(__file__).with_name("one_after_the_other.py"))
+"""A program that runs others, so that they share one import of TensorFlow."""
+
+_GLOBAL_STATE = re.compile(
+    r"\b(enable_|disable_|run_functions_eagerly|set_global_policy|set_policy|threading|environ)"
+)
+
+
+def can_share(source: str) -> bool:
+    """Whether a program leaves the process as it was for the next one."""
+    return _GLOBAL_STATE.search(source) is None
+
+
+def printed_by_each(out: bytes) -> dict[str, bytes]:
+    """What each program printed that `SEVERAL` has run, by its name."""
+    pieces = [piece.partition(b"\n") for piece in out.split(b"\x1e")[1:]]
+    return {name.decode(): text for name, _, text in pieces}
+
+
 def report(cwd: Path) -> dict[str, Any]:
     """The JSON report of the last watched run."""
     content: dict[str, Any] = json.loads((cwd / "report.json").read_text(encoding="utf-8"))

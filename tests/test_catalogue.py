@@ -5,23 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from programs import report, watched
+from programs import SEVERAL, can_share, plain, printed_by_each, report, watched
 
 from unslow.catalogue import pages
 from unslow.catalogue.page import Page
 
 PAGES = [pytest.param(page, id=page.code) for page in pages()]
-FINE = [
-    pytest.param(page, number, id=f"{page.code}-{number}")
-    for page in pages()
-    for number in range(len(page.fine))
-]
 
 
-def findings(folder: Path, source: str) -> tuple[bytes, list[dict[str, object]]]:
+def findings(folder: Path, *target: str) -> tuple[bytes, list[dict[str, object]]]:
     """What a program prints and what a run of it finds."""
-    (folder / "program.py").write_text(source, encoding="utf-8")
-    ended = watched(folder, "program.py")
+    ended = watched(folder, *target)
     assert ended.status == 0, ended.err.decode()
     document = report(folder)
     parts = sum(part["seconds"] for part in document["time"]["parts"])
@@ -29,28 +23,36 @@ def findings(folder: Path, source: str) -> tuple[bytes, list[dict[str, object]]]
     return ended.out, document["findings"]
 
 
-@pytest.mark.tensorflow
-@pytest.mark.parametrize("page", PAGES)
-def test_slow_program_is_found_at_its_line(tmp_path: Path, page: Page) -> None:
-    _, found = findings(tmp_path, page.slow)
-    own = [finding for finding in found if finding["code"] == page.code]
-    assert [finding["line"] for finding in own] == [page.marked_line()]
-    assert {finding["kind"] for finding in own} == {"problem"}
-    assert {finding["code"] for finding in found} <= {page.code, *page.also}
+def written(folder: Path, **programs: str) -> list[str]:
+    """The programs as files, and their names."""
+    for name, source in programs.items():
+        (folder / f"{name}.py").write_text(source, encoding="utf-8")
+    return [f"{name}.py" for name in programs]
 
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("page", PAGES)
-def test_fast_program_is_silent_and_does_the_same(tmp_path: Path, page: Page) -> None:
-    printed, found = findings(tmp_path, page.fast)
-    assert found == []
-    (tmp_path / "slow").mkdir()
-    expected, _ = findings(tmp_path / "slow", page.slow)
-    assert printed == expected
+def test_slow_is_found_and_fast_and_look_alikes_are_silent(tmp_path: Path, page: Page) -> None:
+    (slow,) = written(tmp_path, slow=page.slow)
+    if page.seen_in_recording():
+        expected, found = findings(tmp_path, slow)
+        own = [finding for finding in found if finding["code"] == page.code]
+        assert [finding["line"] for finding in own] == [page.marked_line()]
+        assert {finding["kind"] for finding in own} == {"problem"}
+        assert {finding["code"] for finding in found} <= {page.code, *page.also}
+    else:
+        expected = plain(tmp_path, slow).out
 
-
-@pytest.mark.tensorflow
-@pytest.mark.parametrize(("page", "number"), FINE)
-def test_look_alike_is_silent(tmp_path: Path, page: Page, number: int) -> None:
-    _, found = findings(tmp_path, page.fine[number])
-    assert found == []
+    others = {"fast": page.fast} | {f"fine{n}": text for n, text in enumerate(page.fine)}
+    shared = {name: text for name, text in others.items() if can_share(text)}
+    printed = {}
+    if shared:
+        out, found = findings(tmp_path, SEVERAL, *written(tmp_path, **shared))
+        assert found == []
+        printed = printed_by_each(out)
+        assert len(printed) == len(shared)
+    for name in others.keys() - shared.keys():
+        (alone,) = written(tmp_path, **{name: others[name]})
+        printed[alone], found = findings(tmp_path, alone)
+        assert found == []
+    assert printed["fast.py"] == expected

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from programs import plain, report, watched
 
+from unslow.catalogue import inspect, pages
+from unslow.source.project import Project
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 NAMES = ("resize_argmax", "augment", "label_image", "train", "serve")
@@ -38,6 +41,51 @@ def test_every_planted_cause_is_found_and_nothing_else(tmp_path: Path, name: str
     parts = [part["seconds"] for part in document["time"]["parts"]]
     assert sum(parts) == pytest.approx(document["time"]["wall"], rel=0.01)
     assert min(parts) >= 0
+
+
+NOT_IN_THE_SOURCE = {"TF202", "TF301", "TF406", "TF407"}
+"""Planted causes that hang on sizes, shapes and times, which only a run has."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_check_finds_what_the_source_shows_and_nothing_else(name: str) -> None:
+    program = EXAMPLES / f"{name}.py"
+    module = Project(sorted(EXAMPLES.rglob("*.py"))).module(program)
+    found = inspect(module, [page.code for page in pages() if page.by_default])
+    seen = {(code, line) for code, line in planted(program) if code not in NOT_IN_THE_SOURCE}
+    assert {(finding.code, finding.site.line) for finding in found} == seen
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_fixed_examples_are_clean(name: str) -> None:
+    program = EXAMPLES / "fixed" / f"{name}.py"
+    module = Project([program]).module(program)
+    assert inspect(module, [page.code for page in pages() if page.by_default]) == []
+
+
+SHORT = {
+    "resize_argmax": ("--images", "40", "--sizes", "40", "--exposures", "40"),
+    "serve": ("--requests", "20", "--drawings", "200"),
+    "train": ("--images", "40", "--steps", "20", "--epochs", "3"),
+}
+"""The examples that fixes change, with arguments that make them quick."""
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_fixed_copy_of_an_example_prints_the_same(tmp_path: Path, name: str) -> None:
+    made = plain(ROOT, str(EXAMPLES / "make_data.py"))
+    assert made.status == 0, made.err.decode()
+    (tmp_path / "data").symlink_to(EXAMPLES / "data")
+    copy = tmp_path / f"{name}.py"
+    copy.write_bytes((EXAMPLES / f"{name}.py").read_bytes())
+    before = plain(tmp_path, copy.name, *SHORT[name])
+    assert before.status == 0, before.err.decode()
+    fixed = plain(tmp_path, "-m", "unslow", "fix", "--unsafe-fixes", "--no-cache", copy.name)
+    assert fixed.status in (0, 1), fixed.err.decode()
+    assert copy.read_bytes() != (EXAMPLES / f"{name}.py").read_bytes()
+    after = plain(tmp_path, copy.name, *SHORT[name])
+    assert after.status == 0, after.err.decode()
+    assert after.out == before.out
 
 
 def test_an_example_without_its_data_says_how_to_make_it(tmp_path: Path) -> None:
