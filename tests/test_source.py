@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
 
 from unslow.source.edits import apply
 from unslow.source.module import UNKNOWN, Module
+from unslow.source.notebook import NotebookText
 from unslow.source.project import Project, scan
 
 HEAD = """\
@@ -333,6 +335,54 @@ def test_what_varies(text: str, differs: bool) -> None:
     assert read.varies(call.args[0], read.loops(call)[0]) is differs
 
 
+def test_a_function_that_is_defined_twice_is_called_where_it_is_meant() -> None:
+    read = module(
+        "def f(a):\n    print(a)\nfor i in data:\n    f(1)\n"
+        "def f(b):\n    print(b)\nf(np.ones(3))\n"
+    )
+    assert read.value(last(read, "b")).kind == "array"
+    assert read.value(last(read, "a")).kind == "scalar"
+    assert read.repetition(last(read, "a")) is not None
+    assert read.repetition(last(read, "b")) is None
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "xs = [x]\nfor y in xs:\n    y *= 2",
+        "held = {'x': x}",
+        "def change(t=x):\n    t += 1",
+    ],
+)
+def test_what_escapes_may_change(before: str) -> None:
+    read = module(f"x = np.ones(3)\n{before}\nfor i in range(9):\n    tf.add(x, 1)\n")
+    call = next(read.calls_to("tensorflow.add"))
+    assert not read.invariant(call.args[0], read.loops(call)[0])
+
+
+def test_a_list_that_a_library_reads_is_no_escape() -> None:
+    read = module("x = np.ones(3)\ny = np.stack([x, x])\nfor i in range(9):\n    tf.add(x, 1)\n")
+    call = next(read.calls_to("tensorflow.add"))
+    assert read.invariant(call.args[0], read.loops(call)[0])
+
+
+def test_a_loop_in_another_cell_is_named_with_its_cell() -> None:
+    cells = ["def f():\n    g()\n", "for i in data:\n    f()\n"]
+    notebook = {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {},
+        "cells": [
+            {"cell_type": "code", "metadata": {}, "outputs": [], "source": text} for text in cells
+        ],
+    }
+    source = NotebookText.of(json.dumps(notebook).encode())
+    read = Module("a.ipynb", source, Project([]), Path("a.ipynb"), "a")
+    again = read.repetition(last(read, "g()"))
+    assert again is not None
+    assert again.text == "f(), called in the loop at line 1 of cell 2"
+
+
 def test_constants() -> None:
     read = module("A = 3\nB = A * 2\nC = f()\nD = 1\nD = 2\nprint(A, B, C, D, (A, 'x'))\n")
     call = next(node for node in read.calls() if read.text(node.func) == "print")
@@ -430,6 +480,7 @@ def test_deleting_the_only_statement_leaves_pass() -> None:
             "np",
             "from __future__ import annotations\nimport numpy as np\nx = 1\n",
         ),
+        ("import numpy as np\nimport numpy as np\n", "np", None),
         ("np = 3\n", "np_2", "import numpy as np_2\nnp = 3\n"),
         ("import os", "np", "import os\nimport numpy as np"),
         (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unslow.check.checking import Check
-from unslow.check.overlay import Overlay, text_of
+from unslow.check.overlay import Overlay
 from unslow.check.reading import Reading, is_notebook, read_file
 from unslow.check.settings import absolute, shown
 from unslow.finding import Alternative, Finding
@@ -19,6 +19,7 @@ from unslow.report.output import replace_file
 from unslow.source import edits as editing
 from unslow.source.edits import EditError
 from unslow.source.notebook import NotebookText
+from unslow.source.project import text_of
 from unslow.source.text import SourceError
 
 MOST_PASSES = 20
@@ -281,7 +282,7 @@ def why_not_writable(path: str) -> str:
 def _broken(path: str, data: bytes) -> bool:
     """Whether the file does not parse, or a cell of the notebook does not."""
     try:
-        text = text_of(path, data)
+        text = text_of(Path(path), data)
         if isinstance(text, NotebookText):
             return bool(text.broken)
         text.parse()

@@ -187,7 +187,10 @@ class FlowAnalysis:
         found: list[Caller] = []
         scope = module.scope(function)
         for use in module.uses_of(function.name, scope):
-            if isinstance(use.ctx, ast.Load) and not self._add(use, module, found):
+            if not isinstance(use.ctx, ast.Load):
+                continue
+            meant = _means(module, use, function)
+            if meant is None or (meant and not self._add(use, module, found)):
                 return None
         if scope is not module.tree:
             return found
@@ -267,10 +270,9 @@ class FlowAnalysis:
                 times = 0 if count is None else times * count
             loop = around[0]
             if any(count is None or count > FEW for count in counts):
-                line = module.site(loop).line
                 known = times if all(count is not None for count in counts) else None
                 if known is None or known > FEW:
-                    return Repetition("loop", f"the loop at line {line}", loop, module, known)
+                    return Repetition("loop", _place(module, loop), loop, module, known)
         function = module.function(node)
         if function is None:
             return None
@@ -324,7 +326,8 @@ class FlowAnalysis:
                     self._add(attribute, module, found, bound=True)
         else:
             for use in module.uses_of(function.name, module.scope(function)):
-                self._add(use, module, found)
+                if _means(module, use, function):
+                    self._add(use, module, found)
         return found
 
     # Compiled or not
@@ -474,6 +477,21 @@ class FlowAnalysis:
             ):
                 return True
         return False
+
+
+def _place(module: Module, loop: Loop) -> str:
+    site = module.site(loop)
+    cell = "" if site.cell is None else f" of cell {site.cell}"
+    return f"the loop at line {site.line}{cell}"
+
+
+def _means(module: Module, use: ast.Name, function: ast.AST) -> bool | None:
+    """Whether a name stands for a function where it is used; `None`: for this or another."""
+    bindings = module.bindings(use) or []
+    mine = [binding for binding in bindings if binding.node is function]
+    if not mine:
+        return False
+    return True if len(mine) == len(bindings) else None
 
 
 def loops(module: Module, node: ast.AST) -> Iterator[Loop]:
@@ -698,6 +716,8 @@ def _name_is_invariant(module: Module, name: ast.Name, loop: Loop) -> bool:
     if module.value(name).kind in ("scalar", "string", "tensor", "numpy-scalar", "external"):
         return True
     same = {name.id, *_aliases(module, name)}
+    if any(_escapes(module, use) for use in module.uses_of(name.id, scope)):
+        return False
     return not any(
         _changes(module, use)
         for each in same
@@ -721,6 +741,23 @@ def _aliases(module: Module, name: ast.Name) -> set[str]:
         if isinstance(root, ast.Name) and root.id == name.id and isinstance(node.target, ast.Name):
             found.add(node.target.id)
     return found
+
+
+def _escapes(module: Module, use: ast.Name) -> bool:
+    """Whether an object is put where it may be changed under no name of its own."""
+    parent = module.parent(use)
+    if isinstance(parent, ast.arguments):
+        return True
+    if not isinstance(parent, (ast.List, ast.Tuple, ast.Dict, ast.Set)):
+        return False
+    if not isinstance(getattr(parent, "ctx", ast.Load()), ast.Load):
+        return False
+    outer = module.parent(parent)
+    while isinstance(outer, (ast.List, ast.Tuple, ast.Dict, ast.keyword)):
+        outer = module.parent(outer)
+    if isinstance(outer, ast.Call):
+        return not _only_reads(module, outer)
+    return not isinstance(outer, (ast.Subscript, ast.Compare, ast.For, ast.comprehension))
 
 
 def _root(expression: ast.expr) -> ast.expr:

@@ -21,10 +21,9 @@ def imported(module: Module, dotted: str) -> tuple[str, tuple[Edit, ...]]:
             continue
         for alias in statement.names:
             name = alias.asname or alias.name
-            bindings = module.scopes.get(module.tree, {}).get(name, [])
-            if "." in name or len(bindings) != 1:
+            if "." in name:
                 continue
-            value = module.project.inference.bound(bindings[0], module, None)
+            value = module.project.inference.global_value(name, module)
             if value.kind == "external" and value.name == dotted:
                 return name, ()
     last = dotted.rpartition(".")[2]

@@ -84,13 +84,21 @@ class Project:
         if file not in self._modules:
             self._modules[file] = None
             try:
-                self._modules[file] = Module(shown(file), _text(file), self, file, self._name(file))
+                text = text_of(file, self._contents(file))
+                self._modules[file] = Module(shown(file), text, self, file, self._name(file))
             except SourceError as error:
                 self._errors[file] = error
         module = self._modules[file]
         if module is None:
             raise self._errors.get(file) or SourceError("it imports itself while being read")
         return module
+
+    def _contents(self, file: Path) -> bytes:
+        """The bytes of a file."""
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise SourceError(f"it cannot be read: {error.strerror}") from error
 
     def canonical(self, name: str) -> str:
         """The one name of a library's thing that has several."""
@@ -247,11 +255,10 @@ def _candidates(folder: Path, parts: list[str]) -> tuple[Path, ...]:
     return (joined.with_name(joined.name + ".py"), joined / "__init__.py")
 
 
-def _text(file: Path) -> Text:
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise SourceError(f"it cannot be read: {error.strerror}") from error
-    if file.suffix == ".ipynb":
-        return NotebookText.of(data)
-    return SourceText.of(data)
+def text_of(file: Path, data: bytes) -> Text:
+    """The text of the file or notebook with this name and these bytes.
+
+    Raises:
+        SourceError: it is none.
+    """
+    return NotebookText.of(data) if file.suffix.lower() == ".ipynb" else SourceText.of(data)
