@@ -14,7 +14,7 @@ help:
 	@echo "make demo                             run unslow on a slow example program"
 	@echo "make test                             lint, format and type checks, and all tests"
 	@echo "make docs                             write docs/causes.md from the catalogue's pages"
-	@echo "make bench                            what watching costs, beside other profilers"
+	@echo "make bench                            what watching costs, how fast check reads, what fixes give"
 	@echo "make test-tensorflow VERSION=2.16.2   the tests that need TensorFlow, with that version"
 	@echo "make clean                            remove what the other targets made"
 	@echo "PYTHON=python3.12 chooses the interpreter (3.10 to 3.13)."
@@ -38,6 +38,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python docs/make.py --check
+	$(BIN)/unslow check src
 
 test: lint
 	$(BIN)/python examples/make_data.py
@@ -53,6 +54,8 @@ $(VENV)/bench.stamp: $(VENV)/dev.stamp
 bench: $(VENV)/bench.stamp
 	$(BIN)/python examples/make_data.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/check_speed.py
+	$(BIN)/python benchmarks/fixed_examples.py
 
 $(OLD)/stamp: pyproject.toml
 	test -x $(OLD)/bin/python || $(PYTHON) -m venv $(OLD)
@@ -64,5 +67,5 @@ test-tensorflow: $(OLD)/stamp
 	$(OLD)/bin/python -m pytest -n $(JOBS) -m tensorflow
 
 clean:
-	rm -rf .venv .venv-* build dist examples/data .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist examples/data .mypy_cache .pytest_cache .ruff_cache .unslow_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

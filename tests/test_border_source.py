@@ -87,6 +87,15 @@ def step(x):
 for batch in tf.data.Dataset.range(1000):
     step(batch)
 """,
+        "cached before, written and trained with": """
+def noise(x):
+    return x + np.random.rand()
+ds = tf.data.Dataset.from_tensor_slices(np.zeros((900, 3))).cache()
+ds = ds.map(lambda x: tf.numpy_function(noise, [x], tf.float64))  # here
+tf.data.experimental.TFRecordWriter("rows.tfrecord").write(ds)
+for batch in ds.batch(3):
+    print(batch)
+""",
     },
     "TF102": {
         "op": """
@@ -182,6 +191,13 @@ for batch in ds:
     labels = tf.argmax(batch, axis=-1)
     for label in labels:  # here
         print(int(label))
+""",
+        "beside an array": """
+ds = tf.data.Dataset.from_tensor_slices(np.zeros((900, 3))).batch(10)
+for batch in ds:
+    labels = tf.argmax(batch, axis=-1)
+    for row, label in zip(np.zeros((10, 3)), labels):  # here
+        print(row, int(label))
 """,
     },
     "TF105": {
@@ -309,6 +325,46 @@ def step(x):
 for i in range(1000):
     step(tf.constant(i))
 """,
+        "each row is kept": """
+def noise(x):
+    return x + np.random.rand()
+ds = tf.data.Dataset.from_tensor_slices(np.zeros((900, 3)))
+ds = ds.map(lambda x: tf.numpy_function(noise, [x], tf.float64))
+ds = ds.filter(lambda x: x[0] > 0).cache()
+ds = ds.shuffle(10).batch(3)
+""",
+        "each row may be kept": """
+def noise(x):
+    return x + np.random.rand()
+def create(allow_cache):
+    ds = tf.data.Dataset.from_tensor_slices(np.zeros((900, 3)))
+    ds = ds.map(lambda x: tf.numpy_function(noise, [x], tf.float64))
+    if allow_cache:
+        ds = ds.cache()
+    return ds.batch(3)
+""",
+        "each row is written to a file": """
+def encode(x):
+    return str(x)
+def tf_encode(x):
+    return tf.reshape(tf.py_function(encode, (x,), tf.string), ())
+ds = tf.data.Dataset.from_tensor_slices(np.zeros((900, 3)))
+encoded = ds.map(tf_encode)
+encoded
+for x in encoded.take(1):
+    print(x)
+writer = tf.data.experimental.TFRecordWriter("rows.tfrecord")
+writer.write(encoded)
+""",
+        "each row is written in a loop": """
+def encode(x):
+    return str(x)
+ds = tf.data.Dataset.from_tensor_slices(np.zeros((900, 3)))
+ds = ds.map(lambda x: tf.py_function(encode, (x,), tf.string))
+with tf.io.TFRecordWriter("rows.tfrecord") as writer:
+    for row in ds:
+        writer.write(row.numpy())
+""",
     },
     "TF102": {
         "new arrays": """
@@ -384,6 +440,37 @@ def f(x):
     for i in range(50):
         tf.reduce_sum(a)
 f([1])
+""",
+        "changed as an element of a list": """
+table, other = rng.random((500, 500)), rng.random((500, 500))
+tables = [table, other]
+for i in range(50):
+    x = tf.reduce_sum(table)
+    for each in tables:
+        each *= 0.5
+""",
+        "changed as an element of a tuple": """
+table = rng.random((500, 500))
+tables = (table, 1)
+for i in range(50):
+    x = tf.reduce_sum(table)
+    tables[0][i] = 1.0
+""",
+        "changed as a value of a dict": """
+table = rng.random((500, 500))
+tables = {"a": table}
+for i in range(50):
+    x = tf.reduce_sum(table)
+    for each in tables.values():
+        each += 1
+""",
+        "changed as a default argument": """
+table = rng.random((500, 500))
+def later(t=table):
+    t += 1
+for i in range(50):
+    x = tf.reduce_sum(table)
+    later()
 """,
     },
     "TF103": {
@@ -498,6 +585,46 @@ for i in range(len(x)):
     print(i)
     x = x + y
     print(x[i])
+""",
+        "a file for each element": """
+import os
+scores = tf.random.normal((5000,))
+for score in scores:
+    np.save(os.path.join("scores", str(float(score))), score.numpy())
+""",
+        "a file for each, with open": """
+scores = tf.random.normal((5000,))
+for score in scores:
+    with open("scores.txt", "a") as file:
+        print(float(score), file=file)
+""",
+        "a file for each, in a function": """
+def keep(path, score):
+    path.write_text(str(score))
+scores = tf.random.normal((5000,))
+for i in range(5000):
+    keep(path_of(i), float(scores[i]))
+""",
+        "a figure for each": """
+from matplotlib import pyplot as plt
+scores = tf.random.normal((5000,))
+for score in scores:
+    plt.axvline(float(score))
+""",
+        "others stay tensors": """
+ds = tf.data.Dataset.from_tensor_slices(np.zeros((900, 3))).batch(10)
+for batch in ds:
+    labels = tf.argmax(batch, axis=-1)
+    masks = tf.nn.relu(batch)
+    for label, mask in zip(labels, masks):
+        print(int(label), tf.linalg.norm(mask))
+""",
+        "others may stay tensors": """
+ds = tf.data.Dataset.from_tensor_slices(np.zeros((900, 3))).batch(10)
+for batch in ds:
+    labels = tf.argmax(batch, axis=-1)
+    for i, (name, label) in enumerate(zip(names_of(batch), labels)):
+        show(name, int(label))
 """,
     },
     "TF105": {

@@ -62,6 +62,33 @@ session = tf1.Session()
 rows = np.ones((50, 3, 4))
 """
 
+EAGERLY = "tf.config.run_functions_eagerly(True)\n"
+DATA_DEBUG = "tf.data.experimental.enable_debug_mode()\n"
+
+
+def taped(loss: str, before: str = "", data: str = "ds.repeat()", mark: str = "") -> str:
+    """A training loop that is not compiled, with `loss` under its tape."""
+    return (
+        f"{TRAIN}{before}\nfor x, y in {data}:\n    with tf.GradientTape() as tape:\n"
+        f"        loss = {loss}\n    grads = tape.gradient(loss, model.weights){mark}\n"
+        "    optimizer.apply_gradients(zip(grads, model.weights))\n"
+    )
+
+
+LINEAR = """\
+class Linear(tf.Module):
+    def __init__(self):
+        self.w = tf.Variable(1.0)
+
+    @tf.function
+    def __call__(self, x):
+        return x * self.w
+
+"""
+HUB = "import tensorflow_hub as hub\n"
+
+FIND = {"mark": "  # !"}
+
 FOUND = {
     "TF201": [
         STEP + "for i in range(50):\n    step(x, 0.1 / (1 + i))  # !\n",
@@ -123,6 +150,18 @@ FOUND = {
         "            loss = self.w * self.w\n        grad = tape.gradient(loss, self.w)  # !\n"
         "        self.w.assign_sub(0.1 * grad)\n\n"
         "trainer = Trainer()\nfor _ in range(500):\n    trainer.step()\n",
+        taped(
+            "loss_of(y, net(x))", LINEAR.replace("@tf.function", "#") + "net = Linear()\n", **FIND
+        ),
+        taped("loss_of(y, net(x))", "from nets import net\n", **FIND),
+        taped("loss_of(y, net(x))", "net = tf.keras.models.load_model('net.keras')\n", **FIND),
+        taped("loss_of(y, model(x)) * sum(c)", "c = tf.constant([1.0, 2.0])\n", **FIND),
+        taped(
+            "loss_of(y, model(x))",
+            "ds = tf.data.Dataset.from_tensor_slices((rows, marks))\n",
+            **FIND,
+        ),
+        taped("loss_of(y, model(x))", data="zip([1.0] * 64, ds)", **FIND),
     ],
     "TF205": [
         "@tf.function\ndef f(x):\n    for _ in range(300):  # !\n        x = x + tf.tanh(x)\n"
@@ -277,6 +316,49 @@ SILENT = {
         "        w.assign_sub(tape.gradient(loss, w))\n",
         "def library_step(w):\n    for _ in range(500):\n        with tf.GradientTape() as tape:\n"
         "            loss = w * w\n        w.assign_sub(tape.gradient(loss, w))\n",
+        taped("loss_of(y, net(x))", LINEAR + "net = Linear()\n"),
+        taped("loss_of(y, net(x))", LINEAR + "class Sub(Linear):\n    pass\n\nnet = Sub()\n"),
+        taped(
+            "loss_of(y, net(x))",
+            LINEAR.replace("tf.Module", "tf.keras.Model").replace("__call__", "call")
+            + "net = Linear()\n",
+        ),
+        taped("loss_of(y, net(x))", "@tf.function\ndef net(x):\n    return model(x)\n"),
+        taped(
+            "loss_of(y, net(x))",
+            "@tf.function(autograph=False)\ndef inner(x):\n"
+            "    return model(x)\n\ndef net(x):\n    return inner(x)\n",
+        ),
+        taped("loss_of(y, net(x))", "net = tf.function(model) if fast else model\n"),
+        taped(
+            "loss_of(y, model(x))",
+            "class Net(tf.keras.Model):\n    def call(self, x):\n"
+            "        return x\n\nmodel = Net()\nmodel.call = tf.function(model.call)\n",
+        ),
+        taped("net(x)['y'][0]", HUB + "net = hub.load('net').signatures['default']\n"),
+        taped("loss_of(y, net(x))", HUB + "net = hub.KerasLayer('net')\n"),
+        taped("net.loss(x, y)", "net = tf.saved_model.load('net')\n"),
+        taped("net.signatures['loss'](x, y)", "net = tf.saved_model.load('net')\n"),
+        taped(
+            "holder.net(x)",
+            "class Holder:\n    def __init__(self):\n"
+            "        self.net = tf.saved_model.load('net')\n\nholder = Holder()\n",
+        ),
+        "w = tf.Variable(1.0)\n\ndef step(net):\n    with tf.GradientTape() as tape:\n"
+        "        loss = net(w)\n    w.assign_sub(tape.gradient(loss, w))\n\n"
+        "net = tf.saved_model.load('net')\nfor _ in range(500):\n    step(net)\n",
+        taped("loss_of(y, model(x))", data="zip(range(9), ds)"),
+        taped(
+            "loss_of(y, model(x))",
+            "ds = tf.data.Dataset.from_tensor_slices(([[1.0], [2.0]], [1.0, 2.0])).batch(2)\n",
+        ),
+        taped(
+            "loss_of(b, model(a))",
+            "a = tf.constant([[0.0, 1.0], [1.0, 0.0]])\nb = np.array([1.0, 0.0], np.float32)\n",
+        ),
+        "w = tf.Variable(1.0)\n\ndef step(x):\n    with tf.GradientTape() as tape:\n"
+        "        loss = w * x\n    w.assign_sub(tape.gradient(loss, w))\n\n"
+        "rows = tf.constant([1.0, 2.0, 3.0])\nfor _ in range(5000):\n    step(rows)\n",
     ],
     "TF205": [
         "@tf.function\ndef f(x):\n    for _ in range(12):\n        x = x + tf.tanh(x)\n"
@@ -586,12 +668,41 @@ class TestEdits:
         )
         assert fix_of("TF205", program) == program
 
-    def test_a_switch_is_safe_to_take_out_where_nothing_needs_python(self) -> None:
-        switch = "tf.config.run_functions_eagerly(True)\n"
-        for more, safety in (("", "safe"), ("def f(x):\n    return x.numpy()\n", "unsafe")):
-            (finding,) = findings("TF209", HEAD + switch + more)
-            assert [each.safety for each in finding.alternatives] == [safety]
-            assert fixed("TF209", HEAD + switch + more) == HEAD + more
+    @pytest.mark.parametrize(
+        ("switch", "more"),
+        [
+            (EAGERLY, ""),
+            (EAGERLY, "@tf.function\ndef f(x):\n    return x * 2\n"),
+            (EAGERLY, "seen = []\n\n@tf.function\ndef f(x):\n    seen.append(1)\n"),
+            (EAGERLY, "@tf.function\ndef f(x):\n    logging.warning('f')\n    return x\n"),
+            (EAGERLY, "def f(x):\n    return x.numpy()\n"),
+            (DATA_DEBUG, "seen = []\nds = ds.map(lambda x: seen.append(1) or x)\n"),
+        ],
+    )
+    def test_taking_a_switch_out_is_never_safe(self, switch: str, more: str) -> None:
+        (finding,) = findings("TF209", HEAD + switch + more)
+        (alternative,) = finding.alternatives
+        assert alternative.safety == "unsafe"
+        assert "once per trace" in alternative.note
+        assert fixed("TF209", HEAD + switch + more) == HEAD + more
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "return x * float(tf.reduce_max(x))",
+            "seen.append(1)\n        return x",
+            "self.count += 1\n        return x",
+            "return x",
+        ],
+    )
+    def test_compiling_a_model_again_is_never_safe(self, body: str) -> None:
+        program = (
+            f"seen = []\n\nclass Net(tf.keras.Model):\n    def call(self, x):\n        {body}\n"
+            "\nmodel = Net()\nmodel.compile('sgd', 'mse', run_eagerly=True)\n"
+        )
+        (finding,) = findings("TF209", HEAD + program)
+        assert [each.safety for each in finding.alternatives] == ["unsafe"]
+        assert fix_of("TF209", program) == program.replace("True", "False")
 
     def test_runs_are_merged_with_the_names_they_had(self) -> None:
         program = GRAPH + (

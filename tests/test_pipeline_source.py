@@ -96,6 +96,13 @@ FOUND = {
 
         records = files.interleave(unpack, cycle_length=4)
         """,
+        """
+        import time
+
+        for number, image in enumerate(files.map(decode_and_flip)):
+            if number % 1000 == 0:
+                time.sleep(0.1)
+        """,
     ],
     "TF303": [
         "batches = pairs.map(scale).batch(32)",
@@ -126,6 +133,10 @@ FOUND = {
             return dataset.map(half).batch(size)
 
         batches_of(pairs, 32)
+        """,
+        """
+        batches = pairs.map(scale).batch(32)
+        windows = tf.data.Dataset.range(9_000).batch(9).map(lambda n: n * 2)
         """,
     ],
     "TF304": [
@@ -242,6 +253,23 @@ FOUND = {
 
         batches = serialised.map(parse_pair, num_parallel_calls=4).shuffle(100).batch(64)
         """,
+        """
+        batches = serialised.map(parse).batch(64)
+        for row in batches.take(2):
+            print(row["x"])
+        model.fit(batches)
+        """,
+        """
+        batches = iter(serialised.map(parse).batch(64))
+        for _ in range(3_000):
+            print(next(batches))
+        """,
+        """
+        batches = serialised.map(parse).batch(64)
+        for epoch in range(9):
+            for row in batches:
+                print(row)
+        """,
     ],
     "TF311": [
         """
@@ -344,6 +372,34 @@ SILENT = {
         "records = files.interleave(tf.data.TFRecordDataset, cycle_length=4)",
         "tf.config.experimental.enable_op_determinism()\nphotos = files.map(decode_and_flip)",
         "if __debug__:\n    photos = files.map(decode_and_flip)",
+        # The program sleeps between the elements.
+        """
+        import time
+
+        for image in files.map(decode_and_flip):
+            print(image.shape)
+            time.sleep(0.1)
+        """,
+        """
+        from time import sleep
+
+        def show(batches):
+            for number, batch in enumerate(batches):
+                wait(number)
+
+        def wait(number):
+            sleep(0.1)
+
+        show(files.map(decode_and_flip).batch(8))
+        """,
+        """
+        import time
+
+        images = iter(files.map(decode_and_flip).prefetch(1))
+        while True:
+            image = next(images)
+            time.sleep(1)
+        """,
     ],
     "TF303": [
         "batches = pairs.batch(32).map(scale)",
@@ -393,6 +449,23 @@ SILENT = {
         also = pairs.map(lambda x, y: (x * some_library.FACTOR, y)).batch(32)
         """,
         "class Frame:\n    def map(self, f): ...\nFrame().map(scale)",
+        # Compared with what it is after a batch.
+        """
+        def increment(n):
+            return n + 1
+
+        def benchmark(dataset):
+            for row in dataset:
+                pass
+
+        numbers = tf.data.Dataset.range(10_000)
+        benchmark(numbers.map(increment).batch(256))
+        benchmark(numbers.batch(256).map(increment))
+        """,
+        """
+        slow = pairs.map(lambda x, y: (x * 2, y)).batch(32)
+        fast = pairs.batch(32).map(lambda x, y: (x * 2, y))
+        """,
     ],
     "TF304": [
         # It yields batches already.
@@ -545,6 +618,39 @@ SILENT = {
         """,
         "kept = serialised.map(parse).filter(lambda row: row['y'] > 0).batch(64)",
         "padded = serialised.map(parse).padded_batch(64)",
+        # Few elements are taken, or batches are small.
+        "batches = serialised.map(parse).batch(7)",
+        """
+        batches = serialised.map(parse).shuffle(100).batch(64).prefetch(1)
+        for row in batches.take(2):
+            print(row["x"])
+        """,
+        """
+        batches = iter(serialised.map(parse).batch(64))
+        for _ in range(3):
+            print(next(batches))
+        """,
+        """
+        for row in serialised.map(parse).batch(64):
+            print(row)
+            break
+        """,
+        """
+        def shown(dataset):
+            return dataset.take(1)
+
+        for row in shown(serialised.map(parse).batch(64)):
+            print(row)
+        """,
+        """
+        session = tf.compat.v1.Session()
+        iterator = serialised.map(parse).batch(64).make_initializable_iterator()
+        session.run(iterator.initializer)
+        x = iterator.get_next()
+        for i in range(3):
+            print(session.run(x))
+            print(session.run([x]))
+        """,
     ],
     "TF311": [
         "x, y = next(iter(pairs.batch(8)))",
@@ -772,6 +878,27 @@ def test_edits(code: str, text: str, expected: str | None) -> None:
         ("TF308", "a = files.map(decode).shuffle(99)", "safe"),
         ("TF308", "a = files.map(decode_and_flip).shuffle(99)", "unsafe"),
         ("TF310", "a = serialised.map(parse).batch(8)", "safe"),
+        ("TF303", "a = pairs.map(lambda x, y: (tf.cast(x, 'float32'), y)).batch(8)", "safe"),
+        # In the buffer of a shuffle rows are as they are before the map.
+        ("TF303", "a = pairs.map(scale).shuffle(9).batch(8)", "unsafe"),
+        ("TF303", "a = pairs.shuffle(9).map(scale).batch(8)", "safe"),
+        ("TF303", "a = pairs.map(lambda x, y: (x * 2, y)).shuffle(9).batch(8)", "safe"),
+        ("TF303", "a = pairs.map(lambda x, y: x * 2).shuffle(9).batch(8)", "unsafe"),
+        ("TF303", "a = pairs.map(lambda x, y: (x > 0.5, y)).shuffle(9).batch(8)", "unsafe"),
+        ("TF303", "a = pairs.map(lambda x, y: (tf.less(x, 1), y)).shuffle(9).batch(8)", "unsafe"),
+        (
+            "TF303",
+            "rows = rows.astype('uint8')\n"
+            "two = tf.data.Dataset.from_tensor_slices((rows, np.zeros(5_000)))\n"
+            "a = two.map(scale).shuffle(9).batch(8)",
+            "safe",
+        ),
+        (
+            "TF303",
+            "dicts = tf.data.Dataset.from_tensor_slices({'x': rows, 'y': rows})\n"
+            "a = dicts.map(lambda d: d['x'] * 2).shuffle(9).batch(8)",
+            "unsafe",
+        ),
         (
             "TF308",
             "def shown(path):\n    tf.print(path)\n    return decode(path)\n"
@@ -794,6 +921,90 @@ def test_edits(code: str, text: str, expected: str | None) -> None:
 def test_safety(code: str, text: str, safety: str) -> None:
     (finding,) = found(code, text)
     assert [way.safety for way in finding.alternatives] == [safety]
+
+
+TAKEN_ONCE = {
+    "a tuple": ("pairs", "", "x, y = next(iter(b))\nx *= 2\nprint(x + y, float(y[0]))"),
+    "given to ops": ("dicts", "", "d = next(iter(b))\nprint(tf.reduce_sum(d['x']), d.keys())"),
+    "given to a model": ("dicts", "", "model(next(iter(b)))"),
+    "given to a compiled function": (
+        "dicts",
+        "@tf.function\ndef total(d):\n    return d['x']",
+        "total(next(iter(b)))",
+    ),
+    "given to a function that reads": (
+        "dicts",
+        "def total(d):\n    return float(d['x'][0])",
+        "total(next(iter(b)))",
+    ),
+    "a constant": ("dicts.map(lambda d: d['x'] * RATE)", "RATE = 3", "print(next(iter(b)))"),
+}
+
+TAKEN_EACH_ROUND = {
+    "pop": ("dicts", "", "d = next(iter(b))\ny = d.pop('y')"),
+    "pop on the spot": ("dicts", "", "y = next(iter(b)).pop('y')"),
+    "item assignment": ("dicts", "", "d = next(iter(b))\nd['x'] = d['x'] * 2"),
+    "item deletion": ("dicts", "", "d = next(iter(b))\ndel d['x']"),
+    "update by an operator": ("dicts", "", "d = next(iter(b))\nd |= {'x': 1}"),
+    "another name": ("dicts", "", "d = next(iter(b))\ne = d\ne.clear()"),
+    "inner dict": ("nested", "", "d, y = next(iter(b))\nd['x'] += 1"),
+    "kept": ("dicts", "kept = []", "kept.append(next(iter(b)))"),
+    "given to a function that changes": (
+        "dicts",
+        "def total(d):\n    return d.pop('x')",
+        "total(next(iter(b)))",
+    ),
+    "given to a library": ("dicts", "import library", "library.train(next(iter(b)))"),
+    "variable": (
+        "dicts.map(lambda d: d['x'] * rate)",
+        "rate = tf.Variable(1.0, dtype=tf.float64)",
+        "x = next(iter(b))\nrate.assign_add(1.0)",
+    ),
+    "variable in a function of a function": (
+        "dicts.map(turned)",
+        "rate = tf.Variable(1.0, dtype=tf.float64)\ndef times(x):\n    return x * rate\n"
+        "def turned(d):\n    return times(d['x'])",
+        "x = next(iter(b))\nrate.assign_add(1.0)",
+    ),
+    "global that the loop assigns": (
+        "dicts.map(lambda d: d['x'] * rate)",
+        "rate = 1.0",
+        "x = next(iter(b))\nrate = rate + i",
+    ),
+    "list": ("dicts.map(lambda d: d['x'] * rates[0])", "rates = [1.0]", "x = next(iter(b))"),
+    "file of records": (
+        "tf.data.TFRecordDataset('rows')",
+        "",
+        "x = next(iter(b))\nwith tf.io.TFRecordWriter('rows') as w:\n    w.write('x')",
+    ),
+    "file that a map reads": ("files.map(tf.io.read_file)", "", "x = next(iter(b))"),
+}
+
+
+def taken(dataset: str, before: str, body: str) -> tuple[str, str]:
+    """How safe it is to take the first element once, and what the note says."""
+    text = """\
+table = {"x": rows, "y": rows}
+dicts = tf.data.Dataset.from_tensor_slices(table)
+nested = tf.data.Dataset.from_tensor_slices((table, rows))
+"""
+    text += f"{before}\nb = {dataset}.batch(8)\nfor i in range(99):\n"
+    (finding,) = found("TF311", text + textwrap.indent(body, "    "))
+    (way,) = finding.alternatives
+    assert way.name == "taken once"
+    return way.safety, way.note
+
+
+@pytest.mark.parametrize("case", TAKEN_ONCE.values(), ids=TAKEN_ONCE)
+def test_what_is_only_read_may_be_taken_once(case: tuple[str, str, str]) -> None:
+    assert taken(*case) == ("safe", "")
+
+
+@pytest.mark.parametrize("case", TAKEN_EACH_ROUND.values(), ids=TAKEN_EACH_ROUND)
+def test_what_may_change_is_not_safely_taken_once(case: tuple[str, str, str]) -> None:
+    safety, note = taken(*case)
+    assert safety == "unsafe"
+    assert note
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from unslow.catalogue.border import _facts, _loops
 from unslow.catalogue.page import Page, by_line, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.pipelines import _consumers
 from unslow.finding import Finding
 from unslow.recording.data import Bridge, Recording
 
@@ -33,6 +34,9 @@ WAITS = frozenset(
 """Calls that read a file or wait; no op takes their place."""
 
 BATCHES = frozenset({"batch", "padded_batch", "ragged_batch", "bucket_by_sequence_length"})
+
+KEEPERS = frozenset({"cache", "snapshot", "save"})
+"""Stages that keep what came out of the stages before them."""
 
 MOST_STAGES = 8
 
@@ -265,7 +269,8 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
             if _mapped_per_element(module, function):
                 message = (
                     f"{name} calls Python for every element of the pipeline: Python runs one call "
-                    "at a time, however many are asked for. Batch before it, or use TensorFlow ops."
+                    "at a time, however many are asked for. Do it in batches where rows are "
+                    "alike, or with TensorFlow ops."
                 )
                 yield self.suspicion(module, call, message, {"where": "pipeline"})
                 continue
@@ -352,12 +357,21 @@ def _mapped_per_element(module: Module, function: Function, depth: int = 0) -> b
 
 
 def _is_per_row(module: Module, call: ast.Call) -> bool:
-    if not isinstance(call.func, ast.Attribute):
+    if not isinstance(call.func, ast.Attribute) or _is_paid_once(module, call):
         return False
     dataset = call.func.value
     return _holds_rows(module, dataset, 0) or (
         _is_batched_later(module, call) and not _has_batches(module, dataset, 0)
     )
+
+
+def _is_paid_once(module: Module, call: ast.Call) -> bool:
+    """Whether each row passes a stage once: a cache keeps it, or it is written to a file."""
+    every = _consumers.consumers(call, module)
+    if any(not KEEPERS.isdisjoint(each.names) for each in every):
+        return True
+    takers = [each for each in every if not _consumers.takes_few(each)]
+    return bool(takers) and all(_consumers.is_written(each) for each in takers)
 
 
 def _is_batched_later(module: Module, call: ast.Call, depth: int = 0) -> bool:

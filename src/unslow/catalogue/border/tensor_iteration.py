@@ -23,6 +23,20 @@ LARGE_ROW = 1000
 NUMBERS = frozenset({"int", "float", "bool", "str", "round", "abs", "print", "hash"})
 """What Python makes of an element that it takes as a number."""
 
+WRITING = frozenset(
+    _facts.words("""
+    open write writelines writerow write_text write_bytes write_file dump save savez
+    savez_compressed savetxt savefig tofile to_csv imwrite imsave imshow save_img array_to_img
+    """)
+)
+"""The last names of functions that write a file, or draw."""
+
+DRAWING = ("matplotlib.", "seaborn.", "PIL.")
+
+PLAIN = frozenset({"array", "list", "tuple", "dict", "string"})
+
+MOST_CALLS = 2
+
 STACKERS = frozenset(
     {"tensorflow.stack", "tensorflow.concat", "tensorflow.convert_to_tensor"}
     | {"tensorflow.constant"}
@@ -170,7 +184,10 @@ print("kept", kept, "shapes", [size for size in photos.shape], red.shape)
         for node in module.nodes(*LOOPS):
             loop = cast("Loop", node)
             for target, iterable in _loops.iterables(loop):
-                for name, tensor in _loops.walked(module, target, iterable):
+                members = list(_loops.walked(module, target, iterable))
+                if any(_stays_tensor(module, loop, *each) for each in members[1:] and members):
+                    continue
+                for name, tensor in members:
                     yield from self._over_elements(module, loop, name, tensor)
                 if isinstance(target, ast.Name) and isinstance(loop, ast.For):
                     yield from self._over_indices(module, loop, target)
@@ -185,11 +202,7 @@ print("kept", kept, "shapes", [size for size in photos.shape], red.shape)
         if isinstance(tensor, ast.Call) and module.qualified(tensor.func) == "tensorflow.range":
             # Made to be walked over, so that a compiled function gets tensors and no numbers.
             return
-        scope = module.home(name)
-        uses = [] if scope is None else module.uses_of(name.id, scope)
-        elements: list[ast.expr] = [
-            use for use in uses if isinstance(use.ctx, ast.Load) and module.inside(use, loop)
-        ]
+        elements = _elements(module, loop, name)
         if not _is_worth_it(module, loop, own, own.length, elements) or _is_stacked(module, loop):
             return
         message = (
@@ -248,7 +261,47 @@ def _is_plain_python(module: Module, node: ast.AST) -> bool:
         module.mode(node) == "eager"
         and not module.guarded(node)
         and not _loops.on_tape(module, node)
+        and not any(_writes_files(module, loop) for loop in _loops_of(module, node))
     )
+
+
+def _loops_of(module: Module, node: ast.AST) -> tuple[ast.AST, ...]:
+    """A loop itself, or the innermost one around what stands in it."""
+    return (node,) if isinstance(node, LOOPS) else module.loops(node)[:1]
+
+
+def _writes_files(module: Module, node: ast.AST, depth: int = 0) -> bool:
+    """Whether code writes files or draws: next to that, an op is nothing."""
+    for call in ast.walk(node):
+        if not isinstance(call, ast.Call):
+            continue
+        name = module.qualified(call.func) or ""
+        last = call.func.attr if isinstance(call.func, ast.Attribute) else name.rpartition(".")[2]
+        if last in WRITING or name.startswith(DRAWING):
+            return True
+        callee = module.value(call.func)
+        if callee.kind != "function" or callee.module is None or callee.definition is None:
+            continue
+        if depth < MOST_CALLS and _writes_files(callee.module, callee.definition, depth + 1):
+            return True
+    return False
+
+
+def _elements(module: Module, loop: Loop, name: ast.Name) -> list[ast.expr]:
+    """Where a loop reads the name it gives each element."""
+    scope = module.home(name)
+    uses = [] if scope is None else module.uses_of(name.id, scope)
+    return [use for use in uses if isinstance(use.ctx, ast.Load) and module.inside(use, loop)]
+
+
+def _stays_tensor(module: Module, loop: Loop, name: ast.Name, iterable: ast.expr) -> bool:
+    """Whether a member of `zip` may give tensors that are used as such."""
+    kind = module.value(iterable).kind
+    if _facts.facts(module, iterable).side == "array" or kind in PLAIN:
+        return False
+    if isinstance(iterable, ast.Call) and module.qualified(iterable.func) == "range":
+        return False
+    return not all(_is_number(module, each) for each in _elements(module, loop, name))
 
 
 def _is_worth_it(

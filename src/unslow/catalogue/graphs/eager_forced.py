@@ -28,6 +28,9 @@ SWITCHES = (
 )
 DEBUG_MODE = "tensorflow.data.experimental.enable_debug_mode"
 
+COMPILED = "compiled functions"
+MAPPED = "functions given to `map`, `filter` and the like"
+
 
 class EagerForced(Page):
     """A debugging switch is on: what should run compiled runs op by op in Python.
@@ -49,9 +52,12 @@ class EagerForced(Page):
     `python_function`; for values inside a compiled one use `tf.print`.
 
     ## Safety of the fix
-    The results are the same but for the last digits, provided that the functions can be
-    traced: Python side effects in them, `.numpy()` calls and Python's random numbers worked
-    op by op and do not when compiled. Where the line stands under a condition, leave it.
+    Not safe without looking. Python code in compiled functions, in the `call` and the loss of
+    a compiled model, or in the functions of a pipeline, then runs once per trace, not in every
+    call: prints, appending to lists, counters, logging. `float(tensor)`, `.numpy()` and NumPy
+    on tensors fail there; Python's random numbers stay what they were while tracing. Random
+    ops and dropout can draw other numbers, and the last digits can differ. Where the line
+    stands under a condition, leave it.
     """
 
     code = "TF209"
@@ -221,7 +227,7 @@ print("total", int(total(tf.constant([3, 4]))))
             if isinstance(given, ast.Constant) and module.editable(call):
                 edits = (module.replace(given, "False"),)
             evidence = {"setting": "run_eagerly"}
-            yield self.suspicion(module, given, message, evidence, _without(module, edits))
+            yield self.suspicion(module, given, message, evidence, _without(edits, COMPILED))
 
     def _switch(
         self, module: Module, call: ast.Call, setting: str, message: str
@@ -230,7 +236,7 @@ print("total", int(total(tf.constant([3, 4]))))
         if not isinstance(statement, ast.Expr) or not _is_left_on(module, call):
             return
         edits = (module.delete(statement),) if module.editable(statement) else ()
-        alternatives = _without(module, edits)
+        alternatives = _without(edits, MAPPED if setting == DATA_DEBUG else COMPILED)
         yield self.suspicion(module, call, message, {"setting": setting}, alternatives)
 
 
@@ -263,30 +269,16 @@ def _is_main(test: ast.expr) -> bool:
     )
 
 
-def _without(module: Module, edits: tuple[Edit, ...]) -> tuple[Alternative, ...]:
-    """Taking a switch out: safe where no function of the file needs Python while it runs."""
+def _without(edits: tuple[Edit, ...], code: str) -> tuple[Alternative, ...]:
+    """Taking a switch out, which changes when Python code runs."""
     if not edits:
         return ()
-    name = "without the switch"
-    if _needs_python(module):
-        note = (
-            "Functions of this file use NumPy or `.numpy()`, which works op by op and not where "
-            "they are compiled."
-        )
-        return (Alternative(name, "unsafe", edits, note=note),)
-    return (Alternative(name, "safe", edits),)
-
-
-def _needs_python(module: Module) -> bool:
-    """Whether a function of the file does what cannot be compiled."""
-    for attribute in module.attributes("numpy"):
-        if module.function(attribute) is not None:
-            return True
-    return any(
-        module.function(call) is not None
-        and (module.qualified(call.func) or "").startswith(("numpy.", "random.", "time.", "print"))
-        for call in module.calls()
+    note = (
+        f"Python code in {code} (prints, appending to lists, counters, logging) then runs once "
+        "per trace, not in every call. `float(tensor)`, `.numpy()` and NumPy on tensors fail "
+        "there. Random ops can draw other numbers, and the last digits can differ."
     )
+    return (Alternative("without the switch", "unsafe", edits, note=note),)
 
 
 def _is_computing(setting: Setting, seconds: float) -> bool:

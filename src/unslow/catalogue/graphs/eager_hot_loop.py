@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _hybrid, _tracing
+from unslow.catalogue.graphs import _hybrid, _tape, _tracing
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -48,7 +48,8 @@ class EagerHotLoop(Page):
     ## When it does not matter
     Few steps, as a trace costs more than dozens of them. Steps whose ops are large, such as
     convolutions of big images: there dispatch is a small share. Around a single small op
-    a compiled function is slower than none.
+    a compiled function is slower than none. Where the forward pass is a compiled function
+    already, such as one loaded from a SavedModel, only the update is left to compile.
 
     ## What to do
     Put `@tf.function` on the function that holds the tape and the update, and call it with
@@ -259,6 +260,9 @@ print("finite", bool(tf.math.is_finite(loss)))
                 or module.guarded(call)
                 or not _updates(module, place)
             ):
+                continue
+            noted = _tape.bodies(module, call)
+            if _tape.calls_compiled(module, noted) or _tape.has_few_rows(module, noted):
                 continue
             seen.add(place)
             message = (

@@ -13,11 +13,13 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
-from unslow.catalogue.pipelines import _functions, _stages, _waits
-from unslow.finding import Alternative, Finding
+from unslow.catalogue.pipelines import _elements, _functions, _stages, _waits
+from unslow.finding import Alternative, Finding, Safety
 from unslow.recording.data import Recording
 from unslow.source.bindings import Loop
 from unslow.source.module import Module
+
+_IN_MEMORY = ("from_tensor_slices", "from_tensors", "range")
 
 _SAME = frozenset({"batch", "padded_batch", "take", "skip", "repeat", "prefetch", "shard", "cache"})
 
@@ -302,7 +304,9 @@ def _one_iterator(
             module.insert(statement, f"{name} = {module.text(call)}"),
             module.replace(call, name),
         )
-        return (Alternative("taken once", "safe", edits),)
+        notes = _changes(call, dataset, loop, module)
+        safety: Safety = "unsafe" if notes else "safe"
+        return (Alternative("taken once", safety, edits, note="; ".join(notes)),)
     name = module.free_name("elements")
     note = (
         "gives the elements one after the other instead of the first each time, and stops "
@@ -313,6 +317,26 @@ def _one_iterator(
         module.replace(call, f"next({name})"),
     )
     return (Alternative("one iterator", "unsafe", edits, note=note),)
+
+
+def _changes(call: ast.Call, dataset: ast.expr, loop: Loop, module: Module) -> list[str]:
+    """What may make a first element taken once differ from one taken in every round."""
+    made = _stages.chain(dataset, module)
+    notes = []
+    if module.value(call).kind != "tensor" and not _elements.is_only_read(call, module):
+        notes.append("what one round changes in the element in place, the next one then sees")
+    mapped = [
+        (stage.argument(0, "map_func" if stage.name == "map" else "predicate"), stage.module)
+        for stage in made.stages[1:]
+        if stage.name in ("map", "filter")
+    ]
+    if not all(_elements.reads_nothing_else(each, home, loop) for each, home in mapped):
+        notes.append("what the mapped functions read from outside is then read once")
+    works = [_functions.reached(each, home) for each, home in mapped]
+    read = any(work is None or work.names & _functions.READERS for work in works)
+    if read or made.source not in _IN_MEMORY:
+        notes.append("the files are then read once, whatever the loop writes to them")
+    return notes
 
 
 def _is_bound_before(dataset: ast.expr, statement: ast.stmt, module: Module) -> bool:
@@ -344,7 +368,7 @@ def _is_bound_before(dataset: ast.expr, statement: ast.stmt, module: Module) -> 
 def _is_fixed(dataset: ast.expr, module: Module) -> bool:
     """Whether each iterator of a dataset surely begins with the same element."""
     made = _stages.chain(dataset, module)
-    if made.source not in ("from_tensor_slices", "from_tensors", "range", "TFRecordDataset"):
+    if made.source not in (*_IN_MEMORY, "TFRecordDataset"):
         return False
     for stage in made.stages[1:]:
         if stage.name == "shuffle":

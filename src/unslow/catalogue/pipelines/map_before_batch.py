@@ -5,10 +5,31 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from unslow.catalogue.border import _facts
 from unslow.catalogue.page import Page
 from unslow.catalogue.pipelines import _functions, _stages
-from unslow.finding import Alternative, Finding
-from unslow.source.module import Module
+from unslow.finding import Alternative, Finding, Safety
+from unslow.source.module import UNKNOWN, Module
+from unslow.source.values import dtype_of
+
+_CASTS = ("tensorflow.cast", "tensorflow.saturate_cast", "tensorflow.image.convert_image_dtype")
+
+_TRUTHS = frozenset(
+    f"tensorflow.{room}{name}"
+    for room in ("", "math.")
+    for name in (
+        *("equal", "not_equal", "greater", "greater_equal", "less", "less_equal"),
+        *("logical_not", "logical_and", "logical_or"),
+    )
+)
+
+_BYTES = {
+    **dict.fromkeys(("bool", "int8", "uint8"), 1),
+    **dict.fromkeys(("int16", "uint16", "float16", "bfloat16"), 2),
+    **dict.fromkeys(("int32", "uint32", "float32"), 4),
+    **dict.fromkeys(("int64", "uint64", "float64", "complex64"), 8),
+}
+"""How many bytes a number of each data type takes."""
 
 
 class MapBeforeBatch(Page):
@@ -144,14 +165,23 @@ print(sum(len(rows) for rows in scaled.batch(10)))
                 continue
             if stage.module is not module or stage.call in seen or _is_kept(batch, module):
                 continue
+            if _is_compared(stage, before, module):
+                continue
             seen.add(stage.call)
             edits = _stages.moved(stage.call, batch, module)
+            notes = []
+            if not work.exact:
+                notes.append("the last digits can differ, as batches are worked on in wider pieces")
+            if _is_shuffled(stage, batch, module) and _may_narrow(stage, before):
+                notes.append(
+                    "the buffer of shuffle then holds the rows as they were before the map, "
+                    "which may take more memory"
+                )
             ways: tuple[Alternative, ...] = ()
-            if edits and work.exact:
-                ways = (Alternative("batch, then map", "safe", edits),)
-            elif edits:
-                note = "the last digits can differ, as batches are worked on in wider pieces"
-                ways = (Alternative("batch, then map", "unsafe", edits, note=note),)
+            if edits:
+                safety: Safety = "unsafe" if notes else "safe"
+                note = "; ".join(notes)
+                ways = (Alternative("batch, then map", safety, edits, note=note),)
             message = (
                 "The mapped function treats all numbers alike, yet it is called for every row and "
                 "the rows are put into batches afterwards: for such cheap work the call itself is "
@@ -210,3 +240,90 @@ def _is_kept(batch: ast.Call, module: Module) -> bool:
         if isinstance(call.func, ast.Attribute)
         for stage in _stages.chain(call.func.value, module).stages
     )
+
+
+def _is_compared(stage: _stages.Stage, before: _stages.Chain, module: Module) -> bool:
+    """Whether the file maps the same function after a `batch` as well, to show the difference."""
+    own = stage.argument(0, "map_func")
+    for other in module.calls_of("map", "dataset"):
+        function = module.argument(other, 0, "map_func")
+        if other is stage.call or own is None or function is None:
+            continue
+        assert isinstance(other.func, ast.Attribute)
+        rows = _stages.chain(other.func.value, module)
+        if rows.source != before.source or "batch" not in rows.names:
+            continue
+        one, two = _functions.function_of(own, module), _functions.function_of(function, module)
+        if one is not None and two is not None and one[0] is two[0]:
+            return True
+        if module.text(own) == module.text(function):
+            return True
+    return False
+
+
+def _is_shuffled(stage: _stages.Stage, batch: ast.Call, module: Module) -> bool:
+    """Whether rows are shuffled after a `map` and before a `batch`."""
+    assert isinstance(batch.func, ast.Attribute)
+    stages = _stages.chain(batch.func.value, module).stages
+    calls = [each.call for each in stages]
+    return any(each.name == "shuffle" for each in stages[calls.index(stage.call) :])
+
+
+def _may_narrow(stage: _stages.Stage, before: _stages.Chain) -> bool:
+    """Whether rows may take less memory after a `map` than before it."""
+    found = _functions.function_of(stage.argument(0, "map_func"), stage.module)
+    if found is None:
+        return True
+    function, home = found
+    names = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
+    body = function.body if isinstance(function.body, list) else [function.body]
+    nodes = [node for statement in body for node in ast.walk(statement)]
+    read = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    if not read.issuperset(names) or any(isinstance(n, ast.Compare) for n in nodes):
+        return True
+    if any(isinstance(n, ast.Subscript) and isinstance(n.slice, ast.Constant) for n in nodes):
+        return True
+    widths = _widths(names, before)
+    work = _functions.reached(stage.argument(0, "map_func"), stage.module)
+    for call, where, name in work.calls if work is not None else ():
+        if name in _TRUTHS:
+            return True
+        if name not in _CASTS:
+            continue
+        asked = where.argument(call, 1, "dtype")
+        width = None if asked is None else _width_of(asked, where)
+        given = {n.id for n in ast.walk(call.args[0]) if isinstance(n, ast.Name)}
+        own = given & set(names) if where is home and given.issubset(names) else set(names)
+        known = [widths[each] for each in own or names]
+        if width is None or any(each is None or each > width for each in known):
+            return True
+    return False
+
+
+def _width_of(expression: ast.expr, module: Module) -> int | None:
+    """How many bytes a number of the data type takes that an expression names."""
+    value = module.constant(expression)
+    named = value if value is not UNKNOWN else dtype_of(module.qualified(expression))
+    return _BYTES.get(named) if isinstance(named, str) else None
+
+
+def _widths(names: list[str], before: _stages.Chain) -> dict[str, int | None]:
+    """How many bytes a number takes in each field of the rows, by the mapped function's names."""
+    unknown: dict[str, int | None] = dict.fromkeys(names)
+    first = before.stages[0]
+    if "map" in before.names or "enumerate" in before.names:
+        return unknown
+    if before.source == "range":
+        return dict.fromkeys(names, _BYTES["int64"])
+    rows = first.argument(0, "tensors")
+    if rows is None:
+        return unknown
+    rows = _stages.written(rows, first.module)
+    fields = rows.elts if isinstance(rows, ast.Tuple) else [rows]
+    if len(fields) != len(names):
+        return unknown
+    dtypes = [_facts.facts(first.module, each).dtype for each in fields]
+    return {
+        name: None if dtype is None else _BYTES.get(dtype)
+        for name, dtype in zip(names, dtypes, strict=True)
+    }

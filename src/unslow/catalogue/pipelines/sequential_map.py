@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from unslow.catalogue.page import Page
-from unslow.catalogue.pipelines import _functions, _stages
+from unslow.catalogue.pipelines import _consumers, _functions, _stages
 from unslow.finding import Alternative, Finding, Safety
 from unslow.source.module import Module
 
@@ -182,6 +182,7 @@ print(sum(1 for _ in windows))
             or module.guarded(call)
             or module.mode(call) == "compiled"
             or _stages.opened_by_dataset(call, module)
+            or any(_consumers.sleeps(each) for each in _consumers.consumers(call, module))
         )
 
     def _finding(

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from unslow.catalogue.page import Page
-from unslow.catalogue.pipelines import _functions, _stages
+from unslow.catalogue.pipelines import _consumers, _functions, _stages
 from unslow.finding import Alternative, Edit, Finding
 from unslow.source.module import Function, Module
+
+FEW_ROWS = 8
+"""What a batch of fewer rows saves is not worth a word."""
 
 
 class UnbatchedParsing(Page):
@@ -124,7 +127,7 @@ for row in rows.map(parse).take(1):
         """Maps that parse single examples, and do no more than that, before `batch`."""
         seen: set[ast.Call] = set()
         for batch in module.calls_of("batch", "dataset"):
-            if module.guarded(batch):
+            if module.guarded(batch) or _is_narrow(batch, module):
                 continue
             rows = _stages.mapped_rows(batch, module)
             if rows is None:
@@ -134,7 +137,7 @@ for row in rows.map(parse).take(1):
             work = _functions.row_work(function, stage.module)
             if work is None or len(work.parsers) != 1 or stage.call in seen:
                 continue
-            if stage.module is not module:
+            if stage.module is not module or _takes_few(stage.call, module):
                 continue
             seen.add(stage.call)
             (parser, home), *_ = work.parsers
@@ -150,6 +153,19 @@ for row in rows.map(parse).take(1):
                 ways = (_alternative(edits, kinds, work.exact),)
             finding = self.suspicion(module, stage.call, message, {"features": kinds}, ways)
             yield _stages.at_method(finding, module, stage.call)
+
+
+def _is_narrow(batch: ast.Call, module: Module) -> bool:
+    """Whether batches are written to have a few rows only."""
+    size = module.argument(batch, 0, "batch_size")
+    count = None if size is None else module.constant(size)
+    return isinstance(count, int) and count < FEW_ROWS
+
+
+def _takes_few(stage: ast.Call, module: Module) -> bool:
+    """Whether all who take elements of a dataset take few."""
+    every = _consumers.consumers(stage, module)
+    return bool(every) and all(_consumers.takes_few(each) for each in every)
 
 
 def _alternative(edits: tuple[Edit, ...], kinds: str, exact: bool) -> Alternative:
