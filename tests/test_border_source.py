@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ class Loader:
         return items
     def create(self, generator):
         ds = tf.data.Dataset.from_generator(generator, output_types={"x": tf.float32})
-        ds = ds.map(lambda items: self.load(items), tf.data.AUTOTUNE).cache()
+        ds = ds.map(lambda items: self.load(items), tf.data.AUTOTUNE)
         ds = ds.shuffle(100)
         ds = ds.padded_batch(16)
         return ds
@@ -1017,7 +1018,7 @@ def test_edited_programs_print_the_same(tmp_path: Path) -> None:
             blocks.append(text)
         script = "\n".join(f"exec({block!r}, {{}})" for block in blocks)
         (tmp_path / f"{turn}.py").write_text(script, encoding="utf-8")
-        ended = run(["python", f"{turn}.py"], tmp_path)
+        ended = run([sys.executable, f"{turn}.py"], tmp_path)
         assert ended.status == 0, ended.err.decode()
         printed.append(ended.out)
     assert printed[0] == printed[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,7 +119,7 @@ def test_only_the_seams_name_private_symbols(module: str) -> None:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             texts += [] if id(node) in silent else [node.value]
         for text in texts:
-            named = [name for name in PRIVATE if name in text]
+            named = [name for name in PRIVATE if re.search(rf"{re.escape(name)}\b", text)]
             assert not named, f"{module} line {getattr(node, 'lineno', 0)} names {named[0]}"
 
 

@@ -895,7 +895,21 @@ def test_edits(code: str, text: str, expected: str | None) -> None:
         ),
         (
             "TF303",
-            "dicts = tf.data.Dataset.from_tensor_slices({'x': rows, 'y': rows})\n"
+            "(x, y), _ = tf.keras.datasets.mnist.load_data()\n"
+            "digits = tf.data.Dataset.from_tensor_slices((x, y))\n"
+            "a = digits.map(scale).shuffle(9).batch(8)",
+            "safe",
+        ),
+        (
+            "TF303",
+            "(x, y), _ = tf.keras.datasets.cifar100.load_data()\n"
+            "photos = tf.data.Dataset.from_tensor_slices((x, y))\n"
+            "a = photos.map(lambda x, y: (x, tf.cast(y, 'int32'))).shuffle(9).batch(8)",
+            "unsafe",
+        ),
+        (
+            "TF303",
+            "dicts = tf.data.Dataset.from_tensor_slices(dict(x=rows, y=rows))\n"
             "a = dicts.map(lambda d: d['x'] * 2).shuffle(9).batch(8)",
             "unsafe",
         ),
@@ -926,6 +940,11 @@ def test_safety(code: str, text: str, safety: str) -> None:
 TAKEN_ONCE = {
     "a tuple": ("pairs", "", "x, y = next(iter(b))\nx *= 2\nprint(x + y, float(y[0]))"),
     "given to ops": ("dicts", "", "d = next(iter(b))\nprint(tf.reduce_sum(d['x']), d.keys())"),
+    "given to ops in a list": (
+        "tf.data.Dataset.from_tensor_slices(np.load('x'))",
+        "",
+        "x = next(iter(b))\nprint(tf.concat([x, x], axis=0))",
+    ),
     "given to a model": ("dicts", "", "model(next(iter(b)))"),
     "given to a compiled function": (
         "dicts",
@@ -936,6 +955,11 @@ TAKEN_ONCE = {
         "dicts",
         "def total(d):\n    return float(d['x'][0])",
         "total(next(iter(b)))",
+    ),
+    "a name used again": (
+        "dicts",
+        "",
+        "x = next(iter(b))\nprint(x['x'])\nx = table_of(i)\nx.pop('x')",
     ),
     "a constant": ("dicts.map(lambda d: d['x'] * RATE)", "RATE = 3", "print(next(iter(b)))"),
 }
@@ -1152,7 +1176,8 @@ for epoch in range(10):
     "TF308": "print(crc(photos.map(decode).shuffle(40)))\n",
     "TF310": "print(crc(examples.map(parse).shuffle(50, seed=2).batch(64)))\n",
     "TF311": """
-shown = pairs.shuffle(50, seed=1, reshuffle_each_iteration=False).batch(16).map(scale)
+shown = pairs.shuffle(50, seed=1, reshuffle_each_iteration=False).batch(16)
+shown = shown.map(lambda x, y: (tf.cast(x, tf.float32), y))
 for step in range(12):
     print(float(tf.reduce_sum(next(iter(shown))[0])))
 """,

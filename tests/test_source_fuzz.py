@@ -8,7 +8,10 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesmith
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from unslow.catalogue import inspect, pages
 from unslow.finding import Finding
@@ -125,6 +128,24 @@ def test_fixing_all_comes_to_an_end_and_leaves_a_program(part: int) -> None:
             source = apply(source.encode(), taken).decode()
         else:
             pytest.fail(f"the fixes of this program do not come to an end:\n{text}\n{source}")
+
+
+@settings(
+    max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+@given(st.one_of(hypothesmith.from_grammar(), hypothesmith.from_node()))
+def test_generated_python_is_read(text: str) -> None:
+    try:
+        module = Module.of(f"import numpy as np\nimport tensorflow as tf\n{text}")
+    except SourceError:
+        return
+    check(module)
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.expr):
+            module.value(node)
+        if isinstance(node, ast.Call):
+            module.repetition(node)
+            module.mode(node)
 
 
 def test_cut_and_corrupted_bytes_are_refused_or_read() -> None:

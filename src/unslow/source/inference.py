@@ -684,7 +684,13 @@ class Inference:
         if given.kind in ("array", "tensor"):
             return replace(TENSOR, dtype=given.dtype)
         if given.kind == "tuple" and given.items:
-            return Value("tuple", items=(TENSOR,) * len(given.items))
+            items = [
+                replace(TENSOR, dtype=each.dtype)
+                if each.kind in ("array", "tensor")
+                else (TENSOR if each.kind == "list" else UNKNOWN_VALUE)
+                for each in given.items
+            ]
+            return Value("tuple", items=tuple(items))
         if given.kind == "list":
             return TENSOR
         return None

@@ -367,9 +367,9 @@ def _is_per_row(module: Module, call: ast.Call) -> bool:
 
 def _is_paid_once(module: Module, call: ast.Call) -> bool:
     """Whether each row passes a stage once: a cache keeps it, or it is written to a file."""
-    every = _consumers.consumers(call, module)
-    if any(not KEEPERS.isdisjoint(each.names) for each in every):
+    if not KEEPERS.isdisjoint(_consumers.later_stages(call, module)):
         return True
+    every = _consumers.consumers(call, module)
     takers = [each for each in every if not _consumers.takes_few(each)]
     return bool(takers) and all(_consumers.is_written(each) for each in takers)
 

@@ -41,15 +41,22 @@ class Consumer:
     stages: tuple[ast.Call, ...]
     known: bool
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the stages."""
-        return tuple(each.func.attr for each in self.stages if isinstance(each.func, ast.Attribute))
-
 
 def consumers(stage: ast.Call, module: Module) -> list[Consumer]:
     """The places that take elements of the dataset that a stage makes, as far as one can see."""
     return list(_follow(stage, module, (), set()))
+
+
+def later_stages(stage: ast.Call, module: Module) -> frozenset[str]:
+    """The names of all stages seen to come after a stage, also where nobody takes elements."""
+    seen: set[ast.AST] = set()
+    for _ in _follow(stage, module, (), seen):
+        continue
+    return frozenset(
+        node.func.attr
+        for node in seen
+        if node is not stage and isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    )
 
 
 def _follow(

@@ -48,9 +48,9 @@ def _is_only_read(node: ast.expr, module: Module, seen: set[ast.AST]) -> bool:
         return parent.attr in _READING
     if isinstance(parent, (ast.Assign, ast.AnnAssign)) and parent.value is node:
         targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
-        return all(_is_target_read(target, module, seen) for target in targets)
+        return all(_is_target_read(target, node, module, seen) for target in targets)
     if isinstance(parent, (ast.For, ast.comprehension)) and parent.iter is node:
-        return _is_target_read(parent.target, module, seen)
+        return _is_target_read(parent.target, node, module, seen)
     if isinstance(parent, ast.BinOp):
         # Two dicts make a new one with `|`, in which inner ones are the same.
         return not isinstance(parent.op, ast.BitOr)
@@ -61,16 +61,19 @@ def _is_only_read(node: ast.expr, module: Module, seen: set[ast.AST]) -> bool:
         return isinstance(call, ast.Call) and _is_argument_read(node, call, module, seen)
     if isinstance(parent, ast.Call):
         return parent.func is not node and _is_argument_read(node, parent, module, seen)
+    if isinstance(parent, (ast.Tuple, ast.List)):
+        call = module.parent(parent)
+        return isinstance(call, ast.Call) and _is_of_library(call, module)
     return isinstance(
         parent,
         (ast.Expr, ast.FormattedValue, ast.UnaryOp, ast.Compare, ast.If, ast.While, ast.Assert),
     )
 
 
-def _is_target_read(target: ast.expr, module: Module, seen: set[ast.AST]) -> bool:
-    """Whether all that is done with what a target holds is to read it."""
+def _is_target_read(target: ast.expr, value: ast.expr, module: Module, seen: set[ast.AST]) -> bool:
+    """Whether all that is done with what a target gets from `value` is to read it."""
     if isinstance(target, (ast.Tuple, ast.List)):
-        return all(_is_target_read(each, module, seen) for each in target.elts)
+        return all(_is_target_read(each, value, module, seen) for each in target.elts)
     if not isinstance(target, ast.Name):
         return False
     scope = module.home(target)
@@ -79,6 +82,9 @@ def _is_target_read(target: ast.expr, module: Module, seen: set[ast.AST]) -> boo
     for use in module.uses_of(target.id, scope):
         parent = module.parent(use)
         if isinstance(use.ctx, ast.Load):
+            bindings = module.bindings(use)
+            if bindings is not None and all(each.value is not value for each in bindings):
+                continue
             if not _is_only_read(use, module, seen):
                 return False
         elif isinstance(parent, ast.AugAssign) and isinstance(parent.op, ast.BitOr):
@@ -88,8 +94,7 @@ def _is_target_read(target: ast.expr, module: Module, seen: set[ast.AST]) -> boo
 
 def _is_argument_read(node: ast.expr, call: ast.Call, module: Module, seen: set[ast.AST]) -> bool:
     """Whether a call surely changes nothing in its argument."""
-    name = module.qualified(call.func) or ""
-    if name in _READERS or (name.startswith(_LIBRARIES) and name not in _VIEWS):
+    if module.qualified(call.func) in _READERS or _is_of_library(call, module):
         return True
     callee = module.value(call.func)
     if callee.kind in ("compiled", "layer"):
@@ -112,6 +117,12 @@ def _is_argument_read(node: ast.expr, call: ast.Call, module: Module, seen: set[
         else not isinstance(callee.module.parent(use), ast.AugAssign)
         for use in uses
     )
+
+
+def _is_of_library(call: ast.Call, module: Module) -> bool:
+    """Whether a function of a library is called that changes nothing in what it is given."""
+    name = module.qualified(call.func) or ""
+    return name.startswith(_LIBRARIES) and name not in _VIEWS
 
 
 def reads_nothing_else(expression: ast.expr | None, module: Module, loop: Loop) -> bool:

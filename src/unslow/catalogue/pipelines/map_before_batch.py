@@ -23,6 +23,12 @@ _TRUTHS = frozenset(
     )
 )
 
+_DIGITS = tuple(f"keras.datasets.{name}.load_data" for name in ("mnist", "fashion_mnist"))
+"""Data sets whose images and labels are bytes."""
+
+_PHOTOS = (*_DIGITS, *(f"keras.datasets.{name}.load_data" for name in ("cifar10", "cifar100")))
+"""Data sets whose images are bytes."""
+
 _BYTES = {
     **dict.fromkeys(("bool", "int8", "uint8"), 1),
     **dict.fromkeys(("int16", "uint16", "float16", "bfloat16"), 2),
@@ -322,8 +328,22 @@ def _widths(names: list[str], before: _stages.Chain) -> dict[str, int | None]:
     fields = rows.elts if isinstance(rows, ast.Tuple) else [rows]
     if len(fields) != len(names):
         return unknown
-    dtypes = [_facts.facts(first.module, each).dtype for each in fields]
+    dtypes = [_dtype(each, first.module) for each in fields]
     return {
         name: None if dtype is None else _BYTES.get(dtype)
         for name, dtype in zip(names, dtypes, strict=True)
     }
+
+
+def _dtype(field: ast.expr, module: Module) -> str | None:
+    """The data type of an array, or of a data set that Keras loads."""
+    known = _facts.facts(module, field).dtype
+    held = module.bindings(field) if isinstance(field, ast.Name) else None
+    if known is not None or not held:
+        return known
+    for each in held:
+        name = module.qualified(each.value.func) if isinstance(each.value, ast.Call) else None
+        labels = each.path[1:] == (1,)
+        if name is None or len(each.path) != 2 or name not in (_PHOTOS if not labels else _DIGITS):
+            return None
+    return "uint8"
