@@ -22,7 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent / "examples"
 TIMED = str(HERE / "timed.py")
-NAMES = ("resize_argmax", "serve", "train")
+NAMES = ("label_image", "resize_argmax", "serve", "train")
 
 
 def seconds(program: Path, folder: Path) -> tuple[float, bytes]:

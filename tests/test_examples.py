@@ -64,6 +64,7 @@ def test_the_fixed_examples_are_clean(name: str) -> None:
 
 
 SHORT = {
+    "label_image": ("--images", "6"),
     "resize_argmax": ("--images", "40", "--sizes", "40", "--exposures", "40"),
     "serve": ("--requests", "20", "--drawings", "200"),
     "train": ("--images", "40", "--steps", "20", "--epochs", "3"),

@@ -729,6 +729,67 @@ class TestEdits:
                     s.run("y:0", {"x:0": row})
             """)
 
+    LABEL = """\
+        def label(file, row):
+            definition = tf1.GraphDef()
+            definition.ParseFromString(file.read_bytes())
+            with tf.Graph().as_default() as graph:
+                tf.import_graph_def(definition, name="")
+                scaled = tf.constant(row) / 255.0
+                with tf1.Session(graph=graph) as session:
+                    pixels = session.run(scaled)
+                    return session.run("y:0", feed_dict={"x:0": pixels})
+
+        for row in rows:
+            label(path, row)
+        """
+
+    def test_an_imported_graph_is_kept_beside_ops_of_the_call(self) -> None:
+        fixed = fix_of(
+            "TF207", "path = anything\nrows = np.ones((9, 3))\n" + textwrap.dedent(self.LABEL)
+        )
+        assert (
+            """\
+@functools.cache
+def kept_session(file):
+    definition = tf1.GraphDef()
+    definition.ParseFromString(file.read_bytes())
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(definition, name="")
+    return tf1.Session(graph=graph)
+
+
+def label(file, row):
+    with tf.Graph().as_default() as graph:
+        scaled = tf.constant(row) / 255.0
+        with tf1.Session(graph=graph) as session:
+            pixels = session.run(scaled)
+            return kept_session(file).run("y:0", feed_dict={"x:0": pixels})
+"""
+            in fixed
+        )
+
+    @pytest.mark.parametrize(
+        ("there", "instead"),
+        [
+            ('name=""', 'name="net"'),
+            ('"y:0"', 'graph.get_tensor_by_name("y:0")'),
+            ("session.run(scaled)", 'session.run([scaled, "y:0"], {"x:0": row})[0]'),
+            ("graph=graph", 'graph=graph, target=""'),
+            ("definition = tf1.GraphDef()", "definition = anything()"),
+        ],
+    )
+    def test_an_imported_graph_that_is_used_otherwise_is_left(
+        self, there: str, instead: str
+    ) -> None:
+        program = self.LABEL.replace(there, instead)
+        assert program != self.LABEL
+        for finding in findings(
+            "TF207", HEAD + "rows = np.ones((9, 3))\n" + textwrap.dedent(program)
+        ):
+            assert finding.alternatives == ()
+
 
 SAME = {
     "TF201": STEP + "for i in range(9):\n    step(x, 0.1 / (1 + i))\nprint(weights.numpy())\n",

@@ -498,6 +498,23 @@ def test_imports_that_an_edit_needs(text: str, name: str, result: str | None) ->
 
 
 @pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("import argparse\nimport sys\n", "import argparse\nimport functools\nimport sys\n"),
+        ("import sys\n\nimport numpy\n", "import functools\nimport sys\n\nimport numpy\n"),
+        ("import numpy\nx = 1\n", "import numpy\nimport functools\nx = 1\n"),
+        (
+            "from __future__ import annotations\nimport os\n",
+            "from __future__ import annotations\nimport functools\nimport os\n",
+        ),
+    ],
+)
+def test_imports_of_the_standard_library_stand_with_their_like(text: str, result: str) -> None:
+    read = Module.of(text)
+    assert edited(read, *read.imported("functools")[1]) == result
+
+
+@pytest.mark.parametrize(
     ("text", "can"),
     [
         ("a = 1\n", True),

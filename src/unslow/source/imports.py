@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from typing import TYPE_CHECKING
 
 from unslow.finding import Edit
@@ -29,17 +30,25 @@ def imported(module: Module, dotted: str) -> tuple[str, tuple[Edit, ...]]:
     last = dotted.rpartition(".")[2]
     name = module.free_name(CONVENTIONS.get(dotted, last))
     line = f"import {dotted}\n" if name == dotted else f"import {dotted} as {name}\n"
-    return name, (_insertion(module, line),)
+    return name, (_insertion(module, dotted, line),)
 
 
-def _insertion(module: Module, line: str) -> Edit:
+def _insertion(module: Module, dotted: str, line: str) -> Edit:
     body = module.tree.body
-    after: ast.stmt | None = None
+    standing: list[ast.stmt] = []
     for position, statement in enumerate(body):
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
-            after = statement
+            standing.append(statement)
         elif not (position == 0 and _is_docstring(statement)):
             break
+    after = standing[-1] if standing else None
+    if dotted in sys.stdlib_module_names:
+        own = [each for each in standing if isinstance(each, ast.Import) and _is_library(each)]
+        earlier = [each for each in own if each.names[0].name < dotted]
+        if earlier:
+            after = earlier[-1]
+        elif own:
+            return module.insert(own[0], line)
     if after is None and body and _is_docstring(body[0]):
         after = body[0]
     if after is not None:
@@ -47,6 +56,11 @@ def _insertion(module: Module, line: str) -> Edit:
     if body:
         return module.insert(body[0], line)
     return module.edit((1, 1), (1, 1), line)
+
+
+def _is_library(statement: ast.Import) -> bool:
+    """Whether a statement imports a module of the standard library."""
+    return statement.names[0].name.split(".")[0] in sys.stdlib_module_names
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

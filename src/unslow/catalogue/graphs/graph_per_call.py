@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _source
+from unslow.catalogue.graphs import _network, _source
 from unslow.catalogue.page import Page, by_line, claim, cost_of, count_text, matters, seconds_text
 from unslow.finding import Alternative, Claim, Edit, Finding, Site
 from unslow.recording.data import GraphUse, Recording
@@ -241,7 +241,7 @@ print("losses", len(losses), "labels", len(found))
                 f"This {what} in {again.text}, for one run; the graph is built, placed and "
                 "optimised anew each time, where once would do."
             )
-            found = _shared(module, call)
+            found = _shared(module, call) or (_network.kept(module, call) if imports else ())
             yield self.suspicion(module, call, message, {"where": again.text}, found)
 
 
