@@ -698,6 +698,31 @@ def home_loop(
         found = node = parent
 
 
+def named_uses(
+    module: Module, statement: ast.stmt, call: ast.Call, loop: ast.AST
+) -> list[ast.Name] | None:
+    """The uses in a loop of the one name that a statement there gives to what a call makes.
+
+    `None` where the name has other values in the loop, or is used before the statement.
+    """
+    if not isinstance(statement, ast.Assign) or statement.value is not call:
+        return None
+    target = statement.targets[0]
+    if len(statement.targets) != 1 or not isinstance(target, ast.Name):
+        return None
+    scope = module.home(target)
+    if scope is None or module.scope(statement) is not scope:
+        return None
+    if sum(module.inside(b.node, loop) for b in module.scopes[scope][target.id]) != 1:
+        return None
+    uses = [
+        use
+        for use in module.uses_of(target.id, scope)
+        if use is not target and module.inside(use, loop)
+    ]
+    return uses if all(use.lineno > statement.lineno for use in uses) else None
+
+
 def moved(module: Module, statement: ast.stmt) -> str | None:
     """A statement's lines as they can stand elsewhere; `None` where they cannot."""
     for node in ast.walk(statement):

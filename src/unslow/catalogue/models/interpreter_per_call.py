@@ -241,21 +241,13 @@ def _hoisted(
 
     What stays in their place sets the model's variables back, as a new interpreter would.
     """
-    if not isinstance(statement, ast.Assign) or statement.value is not call:
+    uses = _source.named_uses(module, statement, call, loop)
+    if uses is None:
         return None
-    target = statement.targets[0]
-    if len(statement.targets) != 1 or not isinstance(target, ast.Name):
-        return None
-    scope = module.home(target)
-    if scope is None or module.scope(statement) is not scope:
-        return None
-    inside = [b for b in module.scopes[scope][target.id] if module.inside(b.node, loop)]
     allocations: list[ast.stmt] = []
-    for use in module.uses_of(target.id, scope):
-        if use is target or not module.inside(use, loop):
-            continue
+    for use in uses:
         parent = module.parent(use)
-        if use.lineno <= statement.lineno or not isinstance(parent, ast.Attribute):
+        if not isinstance(parent, ast.Attribute):
             return None
         around = module.parent(parent)
         if not isinstance(around, ast.Call) or around.func is not parent:
@@ -269,13 +261,14 @@ def _hoisted(
         elif parent.attr not in ASKING:
             return None
     made = _source.moved(module, statement)
-    if len(inside) != 1 or len(allocations) != 1 or made is None:
+    if len(allocations) != 1 or made is None:
         return None
     allocation = allocations[0]
+    name = uses[0].id
     if not (module.editable(allocation) and module.editable(loop)):
         return None
     return (
-        module.insert(loop, f"{made}\n{target.id}.allocate_tensors()"),
-        module.replace(statement, f"{target.id}.reset_all_variables()"),
+        module.insert(loop, f"{made}\n{name}.allocate_tensors()"),
+        module.replace(statement, f"{name}.reset_all_variables()"),
         module.delete(allocation),
     )

@@ -369,21 +369,11 @@ def _only_asked(
     module: Module, statement: ast.stmt, call: ast.Call, loop: ast.For | ast.While
 ) -> bool:
     """Whether a loop only asks the model that a statement loads, so that one can be kept."""
-    if not isinstance(statement, ast.Assign) or statement.value is not call:
+    uses = _source.named_uses(module, statement, call, loop)
+    if uses is None:
         return False
-    target = statement.targets[0]
-    if len(statement.targets) != 1 or not isinstance(target, ast.Name):
-        return False
-    scope = module.home(target)
-    if scope is None or module.scope(statement) is not scope:
-        return False
-    inside = [b for b in module.scopes[scope][target.id] if module.inside(b.node, loop)]
-    if len(inside) != 1:
-        return False
-    for use in module.uses_of(target.id, scope):
-        if use is target or not module.inside(use, loop):
-            continue
-        if use.lineno <= statement.lineno or not isinstance(use.ctx, ast.Load):
+    for use in uses:
+        if not isinstance(use.ctx, ast.Load):
             return False
         parent = module.parent(use)
         if isinstance(parent, ast.Call) and parent.func is use:
