@@ -2,7 +2,7 @@
 
     python benchmarks/check_speed.py [--rounds N] [--tools NAME ...] [PATH ...]
 
-The files are those of PATH, else of the installed Keras. They are copied to a scratch
+The files are those of PATH, else the layers of the installed Keras. They are copied to a scratch
 folder first, so that no tool's own settings or caches there count. Each round runs every
 tool once, in shuffled order: *cold* without a cache, *warm* with the cache of an earlier
 run. A tool's figure is the median over the rounds of its lines per second; start-up is
@@ -53,11 +53,11 @@ WARM: dict[str, list[str]] = {
 
 
 def installed_keras() -> Path:
-    """The folder of the installed Keras."""
+    """The folder of the installed Keras that holds its layers."""
     found = importlib.util.find_spec("keras")
     if found is None or found.origin is None:
         sys.exit("Keras is not installed; give a path")
-    return Path(found.origin).parent
+    return Path(found.origin).parent / "src" / "layers"
 
 
 def copied(paths: list[Path], folder: Path) -> int:
