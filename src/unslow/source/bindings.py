@@ -21,7 +21,6 @@ Scope = (
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-SCOPES = (ast.Module, *FUNCTIONS, ast.ClassDef, *COMPREHENSIONS)
 LOOPS = (ast.For, ast.AsyncFor, ast.While, *COMPREHENSIONS)
 
 Loop = (
@@ -159,7 +158,7 @@ class Flow:
             self._backward(here.body, found)
         while here is not self._scope and here in self._parents:
             parent = self._parents[here]
-            block = _block_of(parent, here)
+            block = block_of(parent, here)
             if block is not None:
                 if self._backward(block[: _index(block, here)], found):
                     return _distinct(found)
@@ -240,7 +239,8 @@ class Flow:
         return killed
 
 
-def _block_of(parent: ast.AST, statement: ast.AST) -> list[ast.stmt] | None:
+def block_of(parent: ast.AST, statement: ast.AST) -> list[ast.stmt] | None:
+    """The list of statements of `parent` in which a statement stands."""
     for field in ("body", "orelse", "finalbody"):
         block = getattr(parent, field, None)
         if isinstance(block, list) and any(each is statement for each in block):

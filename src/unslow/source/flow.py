@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from unslow.source.bindings import COMPREHENSIONS, FUNCTIONS, LOOPS, Binding, Loop, parameters
+from unslow.source.bindings import COMPREHENSIONS, FUNCTIONS, Binding, Loop
 from unslow.source.inference import is_route, own_nodes
 from unslow.source.values import KERAS_LAYERS, KERAS_MODELS, Value
 
@@ -27,8 +27,6 @@ _COMPILED_METHODS = frozenset({"call", "train_step", "test_step", "predict_step"
 _DATASET_TAKERS = frozenset(
     {"map", "filter", "flat_map", "interleave", "scan", "take_while", "group_by_window"}
 )
-
-_BRIDGES = frozenset({"tensorflow.numpy_function", "tensorflow.py_function", "tensorflow.py_func"})
 
 _RUNNERS = frozenset({"absl.app.run", "tensorflow.app.run", "fire.Fire"})
 
@@ -940,6 +938,3 @@ def _pure_call(module: Module, call: ast.Call) -> bool:
             callee.name in _PURE_METHODS
         )
     return False
-
-
-__all__ = ["LOOPS", "FlowAnalysis", "Mode", "Repetition", "parameters"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from unslow.source import values
-from unslow.source.bindings import Binding, Scope, parameters
+from unslow.source.bindings import Binding, parameters
 from unslow.source.values import (
     NONE,
     NOTHING,
@@ -951,6 +951,3 @@ def _dotted(statement: ast.ImportFrom, module: Module) -> str | None:
         return None
     parts = parts[: len(parts) - up]
     return ".".join([*parts, *(statement.module or "").split(".")]).strip(".") or None
-
-
-__all__ = ["Inference", "Scope", "argument_for", "own_nodes"]

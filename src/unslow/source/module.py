@@ -19,6 +19,7 @@ from unslow.source.bindings import (
     Loop,
     Scope,
     bindings_in,
+    block_of,
     parameters,
 )
 from unslow.source.flow import Mode, Repetition
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 N = TypeVar("N", bound=ast.AST)
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-
-MOST_NODES = 2_000_000
-"""Files of more nodes are data, not programs."""
 
 _BINDERS = (
     ast.Assign,
@@ -598,7 +596,7 @@ class Module:
     def delete(self, statement: ast.stmt) -> Edit:
         """Take out a statement with its lines; `pass` takes its place where it stands alone."""
         first, last = self._first_line(statement), statement.end_lineno or statement.lineno
-        block = self._block(statement)
+        block = block_of(self._parents[statement], statement) or [statement]
         if len(block) == 1 and not isinstance(self._parents.get(statement), ast.Module):
             return self.edit((first, len(self.indent(statement)) + 1), self.end(statement), "pass")
         lines = len(self.source.lines)
@@ -617,14 +615,6 @@ class Module:
         from unslow.source.imports import imported
 
         return imported(self, dotted)
-
-    def _block(self, statement: ast.stmt) -> list[ast.stmt]:
-        parent = self._parents[statement]
-        for field in ("body", "orelse", "finalbody"):
-            block = getattr(parent, field, None)
-            if isinstance(block, list) and any(each is statement for each in block):
-                return block
-        return [statement]
 
     def _first_line(self, statement: ast.stmt) -> int:
         decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
