@@ -5,8 +5,8 @@ Lines and columns count from 1, as editors show them. Times are seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Kind = Literal["suspicion", "problem", "cleared"]
@@ -97,20 +97,39 @@ class Edit:
 
 @dataclass(frozen=True)
 class Proof:
-    """The outcome of an experiment: how many times faster, in which interval, and equal or not."""
+    """The outcome of an experiment: how many times faster, in which interval, and equal or not.
+
+    `interval` holds the true median ratio with 95 % confidence. `equal` is
+    "distribution" where the results are random and come from the same distribution as far
+    as can be seen. `max_error` is the largest difference of two numbers that were still
+    taken as equal within `tolerance`, both relative to the size of the numbers; `None`
+    where every number was exactly the same. `where` says what was not equal. `inputs` says
+    what was measured on.
+    """
 
     ratio: float
     interval: tuple[float, float]
     pairs: int
     equal: bool | Literal["distribution"]
     max_error: float | None = None
+    tolerance: float | None = None
+    where: str = ""
+    inputs: str = ""
+
+    @property
+    def verdict(self) -> Literal["faster", "slower", "no difference"]:
+        """What the interval says: all of it on one side of 1, or not."""
+        if self.interval[0] > 1:
+            return "faster"
+        return "slower" if self.interval[1] < 1 else "no difference"
 
 
 @dataclass(frozen=True)
 class Alternative:
     """Another way to do what the site does, with its edits and, once tried, its proof.
 
-    `note` says of an unsafe one what could change.
+    `note` says of an unsafe one what could change. `failure` says why an experiment with
+    it came to no proof: it raised, did not end, or could not be tried.
     """
 
     name: str
@@ -118,6 +137,7 @@ class Alternative:
     edits: tuple[Edit, ...] = ()
     proof: Proof | None = None
     note: str = ""
+    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,7 +154,8 @@ class Finding:
 
     `evidence` holds numbers and short strings that JSON can carry; what the
     numbers are is said on the cause's page. `gain` is `None` until an
-    experiment has measured it.
+    experiment has measured it; it comes from the first of the `alternatives`.
+    `untried` says why there was no experiment.
     """
 
     code: str
@@ -146,9 +167,10 @@ class Finding:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     gain: Gain | None = None
     alternatives: tuple[Alternative, ...] = ()
+    untried: str = ""
 
 
-def total_seconds(findings: tuple[Finding, ...] | list[Finding]) -> float:
+def total_seconds(findings: Iterable[Finding]) -> float:
     """Seconds of the main thread that all `findings` together took, overlaps counted once."""
     largest: dict[tuple[str, int | None, int, str], float] = {}
     for finding in findings:
@@ -156,3 +178,17 @@ def total_seconds(findings: tuple[Finding, ...] | list[Finding]) -> float:
             key = (claim.path, claim.cell, claim.line, claim.part)
             largest[key] = max(largest.get(key, 0.0), claim.seconds)
     return sum(largest.values())
+
+
+def saved_seconds(findings: Iterable[Finding]) -> float:
+    """Seconds that all `findings` together would give back, overlaps counted once."""
+    scaled = []
+    for finding in findings:
+        if finding.gain is None or finding.cost.seconds <= 0:
+            continue
+        part = min(1.0, finding.gain.seconds / finding.cost.seconds)
+        claims = tuple(
+            replace(claim, seconds=claim.seconds * part) for claim in finding.cost.claims
+        )
+        scaled.append(replace(finding, cost=replace(finding.cost, claims=claims)))
+    return total_seconds(scaled)

@@ -49,10 +49,16 @@ def page(code_or_name: str) -> Page:
     raise KeyError(code_or_name)
 
 
-def diagnose(recording: Recording) -> list[Finding]:
-    """All problems in what a run showed, the costliest first."""
+def diagnose(recording: Recording, proposals: bool = False) -> list[Finding]:
+    """All problems in what a run showed, the costliest first.
+
+    With `proposals`, also what is worth an experiment and is a problem only if that shows it.
+    """
     findings: Iterable[Finding] = (
-        finding for each in pages() for finding in each.in_recording(recording)
+        finding
+        for each in pages()
+        if proposals or not each.only_if_proven
+        for finding in each.in_recording(recording)
     )
     return sorted(findings, key=lambda f: (-f.cost.seconds, f.code, f.site.path, f.site.line))
 

@@ -12,6 +12,8 @@ from unslow.finding import Alternative, Claim, Cost, Finding, Site
 from unslow.recording.data import Recording
 
 if TYPE_CHECKING:
+    from unslow.catalogue.trial import Trial, Untried
+    from unslow.recording.samples import Samples
     from unslow.source.module import Module
 
 MARK = "# <- slow"
@@ -38,7 +40,8 @@ class Page:
     look-alikes that must stay silent. `also`: codes of causes that come with
     this one, so that the slow program has them too. A cause that cannot be seen
     in a run, or in the source, leaves that method out. `by_default`: whether
-    `unslow check` looks for it unless told which causes to look for.
+    `unslow check` looks for it unless told which causes to look for. `only_if_proven`: what
+    a run shows is no more than a proposal, and a finding once an experiment has tried it.
     """
 
     code: ClassVar[str]
@@ -48,6 +51,7 @@ class Page:
     fine: ClassVar[tuple[str, ...]] = ()
     also: ClassVar[frozenset[str]] = frozenset()
     by_default: ClassVar[bool] = True
+    only_if_proven: ClassVar[bool] = False
 
     def in_recording(self, recording: Recording) -> Iterable[Finding]:
         """Return this cause's findings of kind "problem" in what a run showed."""
@@ -56,6 +60,19 @@ class Page:
     def in_source(self, module: Module) -> Iterable[Finding]:
         """Return this cause's findings of kind "suspicion" in a module."""
         return ()
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterable[Trial | Untried]:
+        """Return what to try at a finding of a run, on what was captured there.
+
+        Called in the program's process after its end. Nothing is run yet; a page says by an
+        `Untried` why there is nothing to run.
+        """
+        return ()
+
+    @classmethod
+    def tried(cls) -> bool:
+        """Whether this cause has experiments."""
+        return cls.trials is not Page.trials
 
     @classmethod
     def seen_in_recording(cls) -> bool:

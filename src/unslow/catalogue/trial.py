@@ -1,0 +1,68 @@
+"""What a page proposes to try at the program's end: the present way and others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from unslow.finding import Safety
+
+
+def as_it_is(results: Any) -> Any:
+    """What a way returned needs nothing done to be compared."""
+    return results
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to do what a site does.
+
+    `run` does the work on the captured inputs and returns its results; it is called many
+    times. `before` is called before each run and is not timed: it undoes what a run leaves
+    behind, such as traces. `results` is not timed either: it turns what `run` returned into
+    what the present way's `results` gives. `prepares`: the first run builds something (a
+    trace, an XLA program, a session) that the program would have to build once as well, and
+    whose time is taken off the gain. `yardstick`: it shows what part of the time is what, and
+    is nothing that the program could do instead. A way that is also one of the source's
+    alternatives has that one's `name`, and so gets its edits.
+    """
+
+    name: str
+    run: Callable[[], Any]
+    before: Callable[[], None] | None = None
+    results: Callable[[Any], Any] = as_it_is
+    safety: Safety = "unsafe"
+    note: str = ""
+    prepares: bool = False
+    yardstick: bool = False
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An experiment at one finding: the `present` way against each of `ways`.
+
+    `inputs` says in a few words what it runs on, as in "32 of your images". `share` is the
+    part of the finding's cost that the present way stands for; the ratio holds for that part.
+    `functions` are the user's own that will be called: where their source shows effects
+    outside the process, they are not. `state`: a run may change variables; they are put back
+    after each run and compared as results. `exhaustive`: little else can be done, so that no
+    gain clears the finding. `start_limit`: seconds more that the first run of the present way
+    may take, where processes have to start for it; these do not count to the budget.
+    """
+
+    present: Way
+    ways: tuple[Way, ...]
+    inputs: str
+    share: float = 1.0
+    functions: tuple[Callable[..., Any], ...] = ()
+    state: bool = False
+    exhaustive: bool = True
+    start_limit: float = 0.0
+
+
+@dataclass(frozen=True)
+class Untried:
+    """Why there can be no experiment at a finding, in one sentence for the user."""
+
+    why: str
