@@ -1,0 +1,1 @@
+"""Experiments: what another way would give, and whether it gives the same."""
