@@ -1,0 +1,1 @@
+"""Whether functions act outside the process, as far as their source shows."""
