@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any, NamedTuple
 
+from unslow.recording.samples import Samples
 from unslow.recording.sites import NOWHERE, Place, Sites
 
 now = time.perf_counter_ns
@@ -230,11 +231,15 @@ When = Callable[[ThreadClock, tuple[Any, ...]], bool]
 
 
 class Clock:
-    """Exclusive time per thread, place and part."""
+    """Exclusive time per thread, place and part.
 
-    def __init__(self, sites: Sites) -> None:
+    `samples` takes what watchers keep for the experiments after the end; by default nothing.
+    """
+
+    def __init__(self, sites: Sites, samples: Samples | None = None) -> None:
         self.start = now()
         self.sites = sites
+        self.samples = samples or Samples(sites, limit=0)
         self.threads = Threads()
         self.main = self.threads[threading.main_thread().ident or get_ident()]
         self.main.last = self.start

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -83,6 +84,7 @@ class Sites:
         self.codes: dict[int, CodeType] = {}
         self._base = base
         self._resolved: dict[Place, Site | None] = {NOWHERE: None}
+        self._stand_ins = itertools.count(-1, -1)
 
     def place(self, depth: int = 1) -> Place:
         """The innermost place of the user's code, seen from `depth` frames above the caller."""
@@ -97,6 +99,12 @@ class Sites:
                 return self.keep(code, frame.f_lasti)
             frame = frame.f_back
         return NOWHERE
+
+    def stand_in(self, site: Site) -> Place:
+        """A place of its own that means `site`, where no instruction there is known."""
+        place = (next(self._stand_ins), -1)
+        self._resolved[place] = site
+        return place
 
     def keep(self, code: CodeType, instruction: int) -> Place:
         """The place of an instruction, its code object kept alive for as long as it is needed."""
