@@ -63,13 +63,18 @@ def plain(cwd: Path, *target: str, stdin: bytes = b"") -> Ended:
     return run([sys.executable, *target], cwd, stdin)
 
 
-def watched(cwd: Path, *target: str, stdin: bytes = b"", options: tuple[str, ...] = ()) -> Ended:
+def watched(
+    cwd: Path,
+    *target: str,
+    stdin: bytes = b"",
+    options: tuple[str, ...] = (),
+    experiments: bool = False,
+) -> Ended:
     """Run a program under `unslow run`, its JSON report in `report.json`."""
-    return run(
-        [sys.executable, "-m", "unslow", "run", "--output", "report.json", *options, *target],
-        cwd,
-        stdin,
-    )
+    command = [sys.executable, "-m", "unslow", "run", "--output", "report.json"]
+    if not experiments:
+        command.append("--no-experiments")
+    return run([*command, *options, *target], cwd, stdin)
 
 
 SEVERAL = str(Path(__file__).with_name("one_after_the_other.py"))

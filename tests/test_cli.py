@@ -174,7 +174,7 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> Runner:
     ) -> list[parent.RunOptions]:
         asked: list[parent.RunOptions] = []
 
-        def run_program(options: parent.RunOptions) -> parent.RunResult:
+        def run_program(options: parent.RunOptions, **_: object) -> parent.RunResult:
             asked.append(options)
             if error is not None:
                 raise parent.RunError(error)
@@ -285,7 +285,7 @@ def test_the_signal_that_ended_the_program_ends_us(number: signal.Signals) -> No
     code = (
         "import sys, unslow.run.parent as parent\n"
         "from unslow.cli import main\n"
-        f"parent.run_program = lambda o: parent.RunResult(None, 'killed', 1, {int(number)})\n"
+        f"parent.run_program = lambda o, **_: parent.RunResult(None, 'killed', 1, {int(number)})\n"
         "sys.exit(main(['run', 'a.py']))\n"
     )
     done = subprocess.run(

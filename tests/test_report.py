@@ -127,26 +127,65 @@ def test_a_measured_gain_and_its_alternatives_are_shown() -> None:
         FINDINGS[0],
         gain=Gain(17.9, 0.43),
         alternatives=(
-            Alternative("batched", "unsafe", (), Proof(6.1, (6, 6.2), 12, True)),
-            Alternative("native ops", "unsafe", (), Proof(11.3, (11, 12), 12, True, 2e-7)),
-            Alternative("wrong", "unsafe", (), Proof(40.0, (39, 41), 12, False)),
+            Alternative(
+                "native ops", "unsafe", (), Proof(11.3, (11, 12), 12, True, 2e-7, inputs="8 images")
+            ),
+            Alternative("batched", "unsafe", (), Proof(6.1, (6, 6.2), 12, True, inputs="8 images")),
+            Alternative(
+                "wrong",
+                "unsafe",
+                (),
+                Proof(40, (39, 41), 12, False, where="[0]: 1 against 2", inputs="8 images"),
+            ),
+            Alternative("broken", "unsafe", failure="raised ValueError: no"),
             Alternative("untried", "unsafe"),
         ),
     )
     text = report(findings=[proven])
     assert "gain 17.9 s 43 %" in text
-    assert "batched 6.1× equal" in text
-    assert "native ops 11.3× equal within 2e-07 best" in text
-    assert "wrong 40× not equal" in text
+    assert "measured on 8 images: native ops 11.3× (11× to 12×) equal within 2e-07 ← best" in text
+    assert "batched 6.1× (6× to 6.2×) equal" in text
+    assert "wrong 40× (39× to 41×) not equal: [0]: 1 against 2" in text
+    assert "broken raised ValueError: no" in text
     assert text.count("best") == 1
     assert "untried" not in text
 
 
+def test_the_headline_says_how_long_the_program_would_take() -> None:
+    rotate = replace(FINDINGS[0], gain=Gain(16.0, 0.4))
+    step = replace(FINDINGS[1], gain=Gain(9.0, 0.225))
+    first = render(RECORDING, [rotate, step]).splitlines()
+    assert flat(" ".join(first[:2])).endswith("without them it would take about 15 s.")
+    assert "with what experiments have shown it would take about 24 s." in report(
+        findings=[rotate, FINDINGS[1]]
+    )
+
+
+def test_gains_at_the_same_line_and_part_are_counted_once() -> None:
+    rotate = replace(FINDINGS[0], gain=Gain(16.0, 0.4))
+    same = replace(rotate, code="TF305", name="gil-bound-map", gain=Gain(10.0, 0.25))
+    assert "without them it would take about 24 s." in report(findings=[rotate, same])
+
+
+def test_why_nothing_was_tried_is_said() -> None:
+    assert "not tried: its function writes files." in report(
+        findings=[replace(FINDINGS[0], untried="its function writes files.")]
+    )
+
+
 def test_what_is_not_worth_fixing_is_said_and_not_counted() -> None:
-    cleared = replace(FINDINGS[1], kind="cleared", message="TensorFlow adds it by itself.")
+    proof = Proof(1.0, (0.9, 1.1), 9, True)
+    cleared = replace(
+        FINDINGS[1],
+        kind="cleared",
+        message="TensorFlow adds it by itself.",
+        gain=Gain(0.0, 0.0),
+        alternatives=(Alternative("prefetch", "safe", (), proof),),
+    )
     text = report(findings=[FINDINGS[0], cleared])
     assert "has 1 known cause." in text
     assert "not worth fixing: train.py:91 TF201" in text
+    assert "TensorFlow adds it by itself. prefetch: 1× measured." in text
     assert "2 TF201" not in text
 
 
@@ -285,13 +324,16 @@ def test_the_document_carries_gain_alternatives_and_edits() -> None:
                 "native ops",
                 "unsafe",
                 (Edit("train.py", (58, 9), (58, 20), "x"),),
-                Proof(11.3, (10.8, 11.9), 12, True, 2e-7),
+                Proof(11.3, (10.8, 11.9), 12, True, 2e-7, 1e-5, "", "32 images"),
             ),
             Alternative("untried", "safe"),
         ),
     )
-    data = json.loads(json.dumps(document(RECORDING, [finding])))["findings"][0]
+    whole = json.loads(json.dumps(document(RECORDING, [finding])))
+    data = whole["findings"][0]
     assert data["gain"] == {"seconds": 17.9, "share": 0.43}
+    assert whole["gain"]["seconds"] == pytest.approx(17.9)
+    assert data["untried"] == ""
     assert data["alternatives"][0] == {
         "name": "native ops",
         "ratio": 11.3,
@@ -299,6 +341,11 @@ def test_the_document_carries_gain_alternatives_and_edits() -> None:
         "pairs": 12,
         "equal": True,
         "max_error": 2e-7,
+        "tolerance": 1e-5,
+        "where": "",
+        "inputs": "32 images",
+        "verdict": "faster",
+        "failure": "",
         "safety": "unsafe",
         "note": "",
         "edits": [

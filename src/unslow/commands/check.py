@@ -60,7 +60,7 @@ def add_parsers(commands: Any) -> None:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("paths", metavar="PATH", nargs="*", default=["."], help="files and folders; - is stdin")
-    codes: dict[str, Any] = {"metavar": "CODES", "action": "append", "type": _words}
+    codes: dict[str, Any] = {"metavar": "CODES", "action": "append", "type": words}
     add("--select", **codes, help="look for these causes: codes, prefixes of them, names, ALL")
     add("--extend-select", **codes, default=[], help="look for these causes too")
     add("--ignore", **codes, default=[], help="do not look for these causes")
@@ -79,11 +79,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--stdin-filename", metavar="FILE", help="the name of what comes from stdin")
 
 
-def _words(text: str) -> list[str]:
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words:
+def words(text: str) -> list[str]:
+    """An option's words, with commas between them."""
+    found = [word.strip() for word in text.split(",") if word.strip()]
+    if not found:
         raise argparse.ArgumentTypeError("names no cause")
-    return words
+    return found
 
 
 def check(args: argparse.Namespace) -> int:
@@ -123,7 +124,7 @@ def _check(args: argparse.Namespace) -> int:
     config = None if args.config is None else Path(args.config)
     settings = find_settings(paths[0], config)
     folder = None if stdin else _cache_folder(args, settings, paths)
-    choice = _choice(args, settings, folder)
+    choice = choice_of(args, settings, folder)
     measured = None
     if args.recording is not None:
         from unslow.check.joining import read_recording
@@ -247,7 +248,7 @@ def _say_failures(checked: Checked) -> None:
         say(f"unslow: {printable(failure.place)}: {printable(failure.message)}\n")
 
 
-def _choice(args: argparse.Namespace, settings: Settings, folder: Path | None) -> Choice:
+def choice_of(args: argparse.Namespace, settings: Settings, folder: Path | None) -> Choice:
     """What to look for: the settings', unless the command line chooses anew."""
     from unslow.check.checking import Choice
     from unslow.check.codes import check_selectors, select

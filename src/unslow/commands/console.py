@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -78,6 +79,46 @@ def width(stream: TextIO) -> int:
 def colored(stream: TextIO) -> bool:
     """Whether `stream` is a terminal that is meant to show colours."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+BAR = 20
+"""Characters of a progress bar."""
+
+
+def bar(done: int, of: int) -> str:
+    """A progress bar with its count."""
+    full = BAR * done // max(of, 1)
+    return f"[{'#' * full}{'.' * (BAR - full)}] {done}/{of}"
+
+
+class StatusLine:
+    """One line at the bottom of a terminal that is written over; nothing where there is none."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        """Show `text` in place of what is shown."""
+        text = text[: width(self._stream) - 1]
+        if self._terminal and text != self._shown:
+            self._write(f"\r{text}\x1b[K")
+            self._shown = text
+
+    def clear(self) -> None:
+        """Leave the line empty."""
+        if self._shown:
+            self._write("\r\x1b[K")
+            self._shown = ""
+
+    def _write(self, text: str) -> None:
+        from unslow.report.text import fit_encoding
+
+        # Nobody reads it any more: the command goes on.
+        with contextlib.suppress(OSError):
+            self._stream.write(fit_encoding(text, self._stream.encoding))
+            self._stream.flush()
 
 
 def say(text: str) -> None:

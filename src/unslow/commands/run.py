@@ -5,17 +5,26 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from unslow.commands.console import UsageError, colored, end_by, say, source_line, width
+from unslow.commands.console import (
+    StatusLine,
+    UsageError,
+    bar,
+    colored,
+    end_by,
+    say,
+    source_line,
+    width,
+)
 
 if TYPE_CHECKING:
-    from unslow.finding import Finding
-    from unslow.recording.data import Recording
+    from unslow.run.parent import RunResult
 
-_RUN_VALUES = ("--output", "--limit", "--include")
+_RUN_VALUES = ("--output", "--limit", "--include", "--budget")
 """Options that take a value."""
 
 _RUN_USAGE = "unslow run [options] (SCRIPT | -m MODULE | NOTEBOOK) [args ...]"
@@ -44,7 +53,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--limit",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds,
         help="end the program after this time and report",
     )
     parser.add_argument(
@@ -60,9 +69,22 @@ def add_parser(commands: Any) -> None:
         action="store_false",
         help="leave out the short stretches under the TensorFlow profiler",
     )
+    parser.add_argument(
+        "--no-experiments",
+        dest="experiments",
+        action="store_false",
+        help="do not try, after the program's end, what the causes found would give back",
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="SECONDS",
+        type=seconds,
+        help="time for those experiments; by default as long as the program took, at most 60",
+    )
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """An option's number of seconds."""
     try:
         value = float(text)
     except ValueError:
@@ -72,8 +94,13 @@ def _seconds(text: str) -> float:
     return value
 
 
-def split_target(words: list[str]) -> tuple[list[str], list[str]]:
-    """Split what follows `run` into our options and the program with its arguments."""
+def split_target(
+    words: list[str], values: Sequence[str] = _RUN_VALUES
+) -> tuple[list[str], list[str]]:
+    """Split what follows `run` into our options and the program with its arguments.
+
+    `values`: the options that take a value.
+    """
     index = 0
     while index < len(words):
         word = words[index]
@@ -85,7 +112,7 @@ def split_target(words: list[str]) -> tuple[list[str], list[str]]:
             return words[:index], ["-m", *module, *words[index + 1 :]]
         if not word.startswith("-") or word == "-":
             return words[:index], words[index:]
-        index += 2 if word in _RUN_VALUES else 1
+        index += 2 if word in values else 1
     return words, []
 
 
@@ -99,8 +126,11 @@ def run(args: argparse.Namespace, target: list[str]) -> int:
         raise UsageError("a program on standard input cannot be run; give it as a file")
 
     from unslow.report import output
+    from unslow.run.child import Plan
     from unslow.run.parent import RunError, RunOptions, run_program
 
+    status = StatusLine(sys.stderr)
+    started = time.time()
     try:
         for path in args.output:
             output.check(path)
@@ -110,16 +140,23 @@ def run(args: argparse.Namespace, target: list[str]) -> int:
                 limit=args.limit,
                 include=tuple(args.include),
                 windows=args.windows,
-            )
+                experiments=Plan(args.experiments, args.budget),
+            ),
+            progress=lambda trying: status.show(
+                f"{bar(trying.number - 1, trying.of)} trying {trying.finding}: {trying.way}"
+            ),
         )
     except (RunError, output.OutputError) as error:
         raise UsageError(str(error)) from error
+
+    finally:
+        status.clear()
 
     if result.recording is None:
         say(f"unslow: {result.why}\n")
     else:
         try:
-            _report(result.recording, args.output)
+            _report(result, started, args.output)
         except Exception:
             # A fault of ours must not change what the program's caller sees.
             say(f"unslow: the report failed, please tell its makers:\n{traceback.format_exc()}")
@@ -128,11 +165,15 @@ def run(args: argparse.Namespace, target: list[str]) -> int:
     return result.exit_status
 
 
-def _report(recording: Recording, paths: Sequence[str]) -> None:
+def _report(result: RunResult, started: float, paths: Sequence[str]) -> None:
     from unslow.catalogue import diagnose
+    from unslow.check.offers import with_edits
     from unslow.report import output, terminal
 
-    findings: list[Finding] = diagnose(recording)
+    recording = result.recording
+    assert recording is not None
+    found = diagnose(recording) if result.tried is None else result.tried.findings
+    findings = with_edits(found, started)
     text = terminal.render(
         recording,
         findings,

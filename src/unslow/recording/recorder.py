@@ -35,6 +35,7 @@ from unslow.recording.interpreters import Interpreters
 from unslow.recording.iterators import Iterators
 from unslow.recording.keras_calls import KerasCalls
 from unslow.recording.row_loops import RowLoops
+from unslow.recording.samples import Samples
 from unslow.recording.settings import Settings
 from unslow.recording.sites import NOWHERE, Place, Sites
 from unslow.recording.steps import Steps
@@ -57,9 +58,18 @@ WRITE_SHARE = 0.005
 
 
 class Recorder:
-    """Watches the process it is in and writes what it saw to `path`."""
+    """Watches the process it is in and writes what it saw to `path`.
 
-    def __init__(self, path: Path, argv: tuple[str, ...], include: tuple[str, ...] = ()) -> None:
+    `samples_limit`: bytes of live inputs to keep for experiments after the end.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        argv: tuple[str, ...],
+        include: tuple[str, ...] = (),
+        samples_limit: int = 0,
+    ) -> None:
         self._path = path
         self._argv = argv
         self._base = Path.cwd()
@@ -69,7 +79,8 @@ class Recorder:
         self.stopped = False
         self._sampling = allocate_lock()
         sites = Sites(include, self._base)
-        self.clock = clock = Clock(sites)
+        self.samples = Samples(sites, samples_limit)
+        self.clock = clock = Clock(sites, self.samples)
         self._imports = Imports(clock)
         self._bridges = Bridges(clock)
         self._eager = EagerOps(clock)
@@ -173,10 +184,13 @@ class Recorder:
             time.sleep(SAMPLE_EVERY)
             yield self.clock.sample(main_frame(ident))
 
-    def stop(self) -> None:
-        """Stop watching, and write the recording whole. Called at the program's end."""
+    def stop(self) -> Recording | None:
+        """Stop watching, write the recording whole and return it. Called at the program's end.
+
+        `None` where that has been done, or in a forked child.
+        """
         if self.stopped or os.getpid() != self._process:
-            return
+            return None
         self.stopped = True
         end = now()
         # A thread that the end of the process catches inside the profiler aborts it.
@@ -186,11 +200,14 @@ class Recorder:
         windows = self._windows.read(self._functions.loops)
         lines = {window.site.at_line for window in windows}
         self._seen_windows = [*windows, *self._executions.estimates(lines)]
-        self._write(self.recording(end, final=True))
+        recording = self.recording(end, final=True)
+        self._write(recording)
+        return recording
 
     def abandon(self) -> None:
         """Stop watching without a word: this is a forked child of the program."""
         self.stopped = True
+        self.samples.drop()
         self._take_back()
 
     def _take_back(self) -> None:
@@ -249,7 +266,7 @@ class Recorder:
             functions_made=tuple(self._functions.made()),
             function_calls=tuple(self._functions.calls()),
             graphs=tuple(self._graphs.rows()),
-            bridges=tuple(self._bridges.rows(bridged_at)),
+            bridges=tuple(self._bridges.rows(bridged_at, final)),
             iterations=tuple(iterations),
             keras_calls=tuple(self._keras_calls.rows()),
             callbacks=tuple(self._keras_calls.callback_rows()),
@@ -258,6 +275,7 @@ class Recorder:
             row_loops=tuple(self._row_loops.rows(loop_seconds)),
             windows=tuple(self._seen_windows),
             settings=tuple(self._settings.rows()),
+            thread_pools=tuple(self._settings.thread_pools()),
             unwatched=tuple(self._all_unwatched()),
         )
 

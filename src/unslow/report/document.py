@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unslow import __version__
-from unslow.finding import PARTS, Alternative, Cost, Finding
+from unslow.finding import PARTS, Alternative, Cost, Finding, Gain, saved_seconds
 from unslow.plain import to_plain
 from unslow.report.checked import Checked
 
@@ -18,6 +18,7 @@ SCHEMA = 1
 
 def document(recording: Recording, findings: Iterable[Finding]) -> dict[str, Any]:
     """The report on one run, made of what `json` can write."""
+    findings = list(findings)
     report = {
         "unslow": __version__,
         "schema": SCHEMA,
@@ -25,6 +26,7 @@ def document(recording: Recording, findings: Iterable[Finding]) -> dict[str, Any
         "program": recording.program,
         "machine": recording.machine,
         "time": {"wall": recording.wall, "parts": _parts(recording.parts)},
+        "gain": _gain(findings, recording.wall),
         "lines": [
             {
                 "path": row.site.path,
@@ -71,6 +73,14 @@ def check_document(checked: Checked) -> dict[str, Any]:
     return plain
 
 
+def _gain(findings: Sequence[Finding], wall: float) -> Gain | None:
+    """What all findings together would give back; `None` where nothing was measured."""
+    if all(finding.gain is None for finding in findings):
+        return None
+    seconds = saved_seconds(findings)
+    return Gain(seconds, seconds / wall if wall else 0.0)
+
+
 def _parts(parts: Mapping[str, float]) -> list[dict[str, Any]]:
     names = [*PARTS, *(name for name in parts if name not in PARTS)]
     return [{"name": name, "seconds": parts.get(name, 0.0)} for name in names]
@@ -103,6 +113,7 @@ def _finding(finding: Finding, wall: float) -> dict[str, Any]:
         if measured
         else finding.evidence,
         "gain": finding.gain,
+        "untried": finding.untried,
         "alternatives": [_alternative(each) for each in finding.alternatives],
     }
 
@@ -116,6 +127,11 @@ def _alternative(alternative: Alternative) -> dict[str, Any]:
         "pairs": proof and proof.pairs,
         "equal": proof and proof.equal,
         "max_error": proof and proof.max_error,
+        "tolerance": proof and proof.tolerance,
+        "where": proof and proof.where,
+        "inputs": proof and proof.inputs,
+        "verdict": proof and proof.verdict,
+        "failure": alternative.failure,
         "safety": alternative.safety,
         "note": alternative.note,
         "edits": alternative.edits,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import linecache
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from unslow.catalogue.page import count_text, seconds_text
-from unslow.finding import Alternative, Finding, Site, total_seconds
+from unslow.finding import Finding, Proof, Site, saved_seconds, total_seconds
 from unslow.recording.data import Program, Recording
 from unslow.report.text import Paint, counted, cut, printable, wrapped
 
@@ -82,7 +82,8 @@ def _headline(recording: Recording, problems: list[Finding], paint: Paint, width
         if len(problems) > causes:
             has += f" at {len(problems)} places"
         if seconds > 0:
-            sentences.append(f"{seconds_text(seconds)} of it ({_share(seconds, wall)}) has {has}.")
+            has = f"{seconds_text(seconds)} of it ({_share(seconds, wall)}) has {has}"
+            sentences.append(has + _without(problems, wall))
         else:
             sentences.append(f"It has {has}.")
     elif program.tensorflow is not None:
@@ -105,6 +106,17 @@ def _headline(recording: Recording, problems: list[Finding], paint: Paint, width
         )
         lines += [paint.cost(line) for line in wrapped(text, width)]
     return lines
+
+
+def _without(problems: list[Finding], wall: float) -> str:
+    """The end of the sentence: how long the program would take."""
+    saved = saved_seconds(problems)
+    if saved <= 0:
+        return "."
+    rest = f"it would take about {seconds_text(max(0.0, wall - saved))}."
+    if all(finding.gain is not None for finding in problems):
+        return f"; without {'them' if len(problems) > 1 else 'it'} {rest}"
+    return f"; with what experiments have shown {rest}"
 
 
 def _program_name(program: Program) -> str:
@@ -166,7 +178,9 @@ def _finding(number: int, finding: Finding, wall: float, paint: Paint, width: in
         gap = " " * max(width - len(title) - len(cost), 2)
         lines = [f"{paint.name(title)}{gap}{paint.cost(cost)}", f"    {paint.strong(place)}"]
     lines += wrapped(finding.message, width, 4)
-    lines += _alternatives(finding.alternatives, width)
+    lines += _alternatives(finding, width)
+    if finding.untried:
+        lines += wrapped(f"not tried: {finding.untried}", width, 4)
     lines.append(paint.faint(f"    more: unslow explain {finding.code}"))
     return [line.rstrip() for line in lines]
 
@@ -186,26 +200,49 @@ def _cost(finding: Finding, wall: float) -> str:
     return f"{count_text(finding.cost.calls)} calls" if finding.cost.calls else ""
 
 
-def _alternatives(alternatives: Sequence[Alternative], width: int) -> Iterator[str]:
-    tried = [each for each in alternatives if each.proof is not None]
-    best = max(
-        (each.proof.ratio for each in tried if each.proof and each.proof.equal), default=None
-    )
+def _alternatives(finding: Finding, width: int) -> Iterator[str]:
+    """What was tried: a line each, the best marked, by what it was measured on."""
+    gains = finding.gain is not None and finding.gain.seconds > 0
+    best = next(iter(finding.alternatives), None) if gains else None
+    tried = [each for each in finding.alternatives if each.proof is not None or each.failure]
+    names = min(max((len(each.name) for each in tried), default=0), 44)
+    inputs = None
     for each in tried:
         proof = each.proof
+        if proof is not None and proof.inputs != inputs:
+            inputs = proof.inputs
+            yield from wrapped(f"measured on {inputs}:" if inputs else "measured:", width, 4)
+        name = f"{each.name:<{names}}  "
         if proof is None:
+            yield from wrapped(name + each.failure, width, 6)
             continue
-        if proof.equal is True:
-            same = f"equal within {proof.max_error:.0e}" if proof.max_error else "equal"
-        else:
-            same = "equal in distribution" if proof.equal else "not equal"
-        mark = "  best" if proof.equal and proof.ratio == best else ""
-        yield from wrapped(f"measured: {each.name}  {proof.ratio:.3g}×  {same}{mark}", width, 4)
+        low, high = proof.interval
+        mark = "  ← best" if each is best else ""
+        text = f"{_ratio(proof.ratio):>6}  ({_ratio(low)} to {_ratio(high)})  {_same(proof)}{mark}"
+        yield from wrapped(name + text, width, 6)
+        if mark and each.note:
+            yield from wrapped(f"mind: {each.note}", width, 8)
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.0f}×" if ratio >= 100 else f"{ratio:.3g}×"
+
+
+def _same(proof: Proof) -> str:
+    if proof.equal is True:
+        return f"equal within {proof.max_error:.0e}" if proof.max_error else "equal"
+    if proof.equal:
+        return "equal in distribution"
+    return f"not equal: {printable(proof.where)}" if proof.where else "not equal"
 
 
 def _not_worth(finding: Finding) -> str:
     place = printable(finding.site.place)
-    return f"not worth fixing: {place} {finding.code} {finding.name}: {finding.message}"
+    text = f"not worth fixing: {place} {finding.code} {finding.name}: {finding.message}"
+    best = next((each for each in finding.alternatives if each.proof and each.proof.equal), None)
+    if best is not None and best.proof is not None:
+        text += f" {best.name}: {_ratio(best.proof.ratio)} measured."
+    return text
 
 
 def _lines(recording: Recording, source: SourceLine, paint: Paint, width: int) -> list[str]:

@@ -35,13 +35,19 @@ from unslow.source.notebook import (
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+    from unslow.experiment.whole.returned import Instrument
+
 _FUTURES = functools.reduce(
     operator.or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 )
 
 
-def run_notebook(path: str, argv: list[str]) -> None:
+def run_notebook(
+    path: str, argv: list[str], data: bytes | None = None, instrument: Instrument | None = None
+) -> None:
     """Run the notebook at `path` in a fresh `__main__`, with `argv` as its arguments.
+
+    `data`: bytes that stand for those of the file. `instrument` changes the code of the cells.
 
     An exception of a cell is shown as Python would show it, without the frames
     of this module, and ends the notebook with `SystemExit(1)`.
@@ -51,14 +57,14 @@ def run_notebook(path: str, argv: list[str]) -> None:
         SystemExit: a cell raised it, or failed.
         KeyboardInterrupt: a cell was interrupted; its traceback has been shown.
     """
-    cells = read_notebook(path)
+    cells = read_notebook(path, data)
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     sys.argv = [path, *argv]
     directory = str(Path(path).resolve().parent)
     if directory not in sys.path:
         sys.path.insert(0, directory)
-    session = _Session(path, main)
+    session = _Session(path, main, instrument)
     hook = sys.excepthook
     try:
         for cell in cells:
@@ -104,8 +110,11 @@ def _silent(*_: object) -> None:
 class _Session:
     """The state that the cells of one notebook share."""
 
-    def __init__(self, path: str, main: types.ModuleType) -> None:
+    def __init__(
+        self, path: str, main: types.ModuleType, instrument: Instrument | None = None
+    ) -> None:
         self._path = path
+        self._instrument = instrument
         self._namespace = vars(main)
         self._namespace.update(
             __builtins__=builtins,
@@ -132,6 +141,8 @@ class _Session:
             for skipped in translation.skipped:
                 self.note(f"line {skipped.line}: skipped {skipped.text}")
             tree = self._parse(source, filename)
+        if self._instrument is not None:
+            self._instrument.mark(tree)
         codes = self._codes(tree, filename, _is_quiet(source))
         with self._captured(capture):
             for code in codes:
@@ -175,7 +186,7 @@ class _Session:
             code = compile(part, filename, mode, self._flags, dont_inherit=True)
             # A `from __future__ import` holds for what follows it, in later cells too.
             self._flags |= code.co_flags & _FUTURES
-            codes.append(code)
+            codes.append(code if self._instrument is None else self._instrument.equip(code))
         return codes
 
     def _execute(self, code: types.CodeType) -> None:
@@ -279,10 +290,10 @@ def _is_quiet(source: str) -> bool:
     return last == ";"
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str], data: bytes | None = None, instrument: Instrument | None = None) -> None:
     """Run the notebook named first in `argv`, with the rest as its arguments."""
     try:
-        run_notebook(argv[0], argv[1:])
+        run_notebook(argv[0], argv[1:], data, instrument)
     except NotebookError as error:
         print(f"unslow: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -5,25 +5,30 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from unslow.plain import from_plain
+from unslow.experiment.session import Tried, Trying
+from unslow.plain import from_plain, to_plain
 from unslow.recording.data import Recording
-from unslow.run.child import ENDED, RECORDING
+from unslow.run.child import ENDED, LEFT, LIMITED, RECORDING, TRIED, TRYING, Plan
 from unslow.source.notebook import NotebookError, read_notebook
 
 GRACE = 10.0
 """Seconds that a program may take to leave after its last exit handler, or after `--limit`."""
+
+LONGEST_DIAGNOSIS = 60.0
+"""Seconds between the program's end and the first experiment, at most."""
 
 STARTUP = Path(__file__).resolve().parent / "startup"
 
@@ -38,29 +43,36 @@ class RunOptions:
 
     `limit`: seconds after which the program is ended. `include`: packages that
     count as the user's own code. `windows`: whether TensorFlow's profiler may be
-    used for short stretches.
+    used for short stretches. `experiments`: what to do after the program's end.
     """
 
     target: tuple[str, ...]
     limit: float | None = None
     include: tuple[str, ...] = ()
     windows: bool = True
+    experiments: Plan = field(default_factory=Plan)
 
 
 @dataclass(frozen=True)
 class RunResult:
     """How a run ended. `recording` is `None`, and `why` says so, where none could be read.
 
-    `exit_status` is the program's own; `killed_by` is the signal that ended it.
+    `exit_status` is the program's own; `killed_by` is the signal that ended it. `tried` is
+    what experiments have shown, `None` where there were none.
     """
 
     recording: Recording | None
     why: str | None
     exit_status: int
     killed_by: int | None
+    tried: Tried | None = None
 
 
-def run_program(options: RunOptions) -> RunResult:
+Progress = Callable[[Trying], None]
+"""Is told several times a second what is being tried."""
+
+
+def run_program(options: RunOptions, progress: Progress | None = None) -> RunResult:
     """Run the program in a process of its own, watched, and wait for its end.
 
     Raises:
@@ -70,14 +82,15 @@ def run_program(options: RunOptions) -> RunResult:
     with tempfile.TemporaryDirectory(prefix="unslow-") as folder:
         environment = _environment(folder, options, include)
         started = time.monotonic()
-        child = _Child(command, environment, Path(folder), options.limit)
+        child = _Child(command, environment, Path(folder), options.limit, progress)
         status = child.wait()
         wall = time.monotonic() - started
         killed_by = -status if status < 0 else None
         exit_status = status if status >= 0 else 128 - status
         recording, why = _read(Path(folder) / RECORDING)
+        tried = _tried(Path(folder) / TRIED)
     if recording is not None:
-        notes = (*recording.notes, *child.notes)
+        notes = (*recording.notes, *child.notes, *(() if tried is None else tried.notes))
         if recording.partial:
             notes = (
                 *notes,
@@ -89,7 +102,16 @@ def run_program(options: RunOptions) -> RunResult:
             program=replace(recording.program, exit_status=exit_status),
             notes=notes,
         )
-    return RunResult(recording, why, exit_status, killed_by)
+    return RunResult(recording, why, exit_status, killed_by, tried)
+
+
+def check_program(target: tuple[str, ...]) -> None:
+    """Check that there is such a program, before anything is done with it.
+
+    Raises:
+        RunError: it could not be started.
+    """
+    _command(RunOptions(target))
 
 
 def _command(options: RunOptions) -> tuple[list[str], tuple[str, ...]]:
@@ -166,6 +188,7 @@ def _environment(folder: str, options: RunOptions, include: tuple[str, ...]) -> 
             "argv": list(options.target),
             "include": list(include),
             "windows": options.windows,
+            "experiments": to_plain(options.experiments),
         }
     )
     return environment
@@ -180,14 +203,25 @@ def _read(path: Path) -> tuple[Recording | None, str | None]:
         return None, f"the recording cannot be read: {error}."
 
 
+def _tried(path: Path) -> Tried | None:
+    return from_plain(Tried, json.loads(path.read_text("utf-8"))) if path.exists() else None
+
+
 class _Child:
-    """The program's process: signals are passed on, the limit is kept, a hanging exit is ended."""
+    """The program's process: signals are passed on, the limit is kept, a hanging end is ended."""
 
     def __init__(
-        self, command: list[str], environment: dict[str, str], folder: Path, limit: float | None
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        folder: Path,
+        limit: float | None,
+        progress: Progress | None,
     ) -> None:
         self.notes: list[str] = []
-        self._ended = folder / ENDED
+        self._folder = folder
+        self._progress = progress
+        self._terminated = False
         # At a terminal, Ctrl-C reaches the program by itself. Elsewhere it gets a
         # group of its own, and what reaches us is passed on exactly once.
         self._shares_terminal = _in_foreground()
@@ -212,6 +246,7 @@ class _Child:
         def pass_on(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGINT and self._shares_terminal:
                 return
+            self._terminated = self._terminated or number != signal.SIGINT
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
@@ -228,30 +263,70 @@ class _Child:
                 signal.signal(number, handler)
 
     def _watch(self) -> int:
-        ended_at: float | None = None
-        told = False
+        """Wait for the process; returns its exit status, negative for the signal that ended it."""
+        ended_at = left_at = math.inf
+        interrupted = False
         while True:
             try:
-                return self._process.wait(timeout=0.2)
+                return self._status_of_program(self._process.wait(timeout=0.2))
             except subprocess.TimeoutExpired:
                 pass
             moment = time.monotonic()
-            if self._deadline is not None and moment >= self._deadline and not told:
-                told = True
-                self.notes.append(f"Ended after {self._limit:g} s, as --limit asked.")
-                self._process.send_signal(signal.SIGINT)
-            if told and self._deadline is not None and moment >= self._deadline + GRACE:
-                self._process.kill()
-                return self._process.wait()
-            if ended_at is None and self._ended.exists():
-                ended_at = moment
-            if ended_at is not None and moment >= ended_at + GRACE:
-                self.notes.append(
-                    f"The program had ended but its process still hung after {GRACE:g} s: killed."
-                )
-                self._process.kill()
-                self._process.wait()
-                return int(self._ended.read_text(encoding="utf-8"))
+            if self._has(LEFT):
+                left_at = min(left_at, moment)
+                if moment >= left_at + GRACE:
+                    self._end(
+                        f"The program had ended but its process still hung after {GRACE:g} s: "
+                        "killed."
+                    )
+                    return self._ended_with()
+            elif self._has(ENDED):
+                ended_at = min(ended_at, moment)
+                if self._experiment_hangs(moment, ended_at):
+                    self._end(
+                        "An experiment did not end and its process had to be ended; what had "
+                        "not been tried by then is left out."
+                    )
+                    return self._ended_with()
+            elif self._deadline is not None and moment >= self._deadline:
+                if not interrupted:
+                    interrupted = True
+                    self.notes.append(f"Ended after {self._limit:g} s, as --limit asked.")
+                    (self._folder / LIMITED).touch()
+                    self._process.send_signal(signal.SIGINT)
+                elif moment >= self._deadline + GRACE:
+                    self._process.kill()
+                    return self._process.wait()
+
+    def _status_of_program(self, status: int) -> int:
+        if not self._has(ENDED) or self._has(LEFT) or self._terminated:
+            return status
+        self.notes.append(
+            "An experiment ended the process; what had not been tried by then is left out."
+        )
+        return self._ended_with()
+
+    def _experiment_hangs(self, moment: float, ended_at: float) -> bool:
+        """Whether what is being tried should have ended; whoever wants to know hears of it."""
+        try:
+            since, trying = json.loads((self._folder / TRYING).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return moment >= ended_at + LONGEST_DIAGNOSIS
+        trying = from_plain(Trying, trying)
+        if self._progress is not None:
+            self._progress(trying)
+        return bool(moment >= since + trying.limit + GRACE)
+
+    def _has(self, name: str) -> bool:
+        return (self._folder / name).exists()
+
+    def _ended_with(self) -> int:
+        return int((self._folder / ENDED).read_text(encoding="utf-8"))
+
+    def _end(self, why: str) -> None:
+        self.notes.append(why)
+        self._process.kill()
+        self._process.wait()
 
 
 def _in_foreground() -> bool:

@@ -171,14 +171,14 @@ def parse_cell_filename(filename: str) -> tuple[str, int] | None:
     return (match["path"], int(match["number"])) if match else None
 
 
-def read_notebook(path: str) -> tuple[Cell, ...]:
-    """The code cells of the notebook at `path`, of format 3 or 4.
+def read_notebook(path: str, data: bytes | None = None) -> tuple[Cell, ...]:
+    """The code cells of the notebook at `path`, of format 3 or 4; `data` stands for its bytes.
 
     Raises:
         NotebookError: it cannot be read, or is no Python notebook with code in it.
     """
     try:
-        data = Path(path).read_bytes()
+        data = Path(path).read_bytes() if data is None else data
     except OSError as error:
         raise NotebookError(f"cannot read {path}: {error.strerror}") from error
     try:

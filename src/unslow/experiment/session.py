@@ -1,0 +1,161 @@
+"""All experiments of one run: which come first, how long each may take, and what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+from unslow.catalogue import page
+from unslow.catalogue.trial import Untried
+from unslow.experiment.gain import ranked, with_outcomes
+from unslow.experiment.trials import Outcome, run_trial
+from unslow.finding import Alternative, Finding
+from unslow.recording.samples import Samples
+
+EQUAL_SHARE = 0.3
+"""The part of the budget that all findings share alike; the rest goes by their cost."""
+
+HUNG = "did not end, and its process had to be"
+
+
+@dataclass(frozen=True)
+class Trying:
+    """What is being tried: the `number`th finding `of` so many, and a way of it.
+
+    It will have ended within `limit` seconds, or hangs where only ending its process helps.
+    """
+
+    finding: str
+    way: str
+    number: int
+    of: int
+    limit: float
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The findings with what the experiments have shown so far.
+
+    `complete` once all have been made; `seconds` is how long they took. `notes` are for the
+    report.
+    """
+
+    findings: tuple[Finding, ...]
+    seconds: float = 0.0
+    complete: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Session:
+    """The experiments with the findings of a run that took `wall` seconds, in `budget` seconds.
+
+    `tell` hears of what comes next, and `keep` is given what is known before and after each
+    alternative: what hangs, or ends the process, is then known as such. `include`: installed
+    packages that count as the user's own code.
+    """
+
+    def __init__(
+        self,
+        findings: Sequence[Finding],
+        samples: Samples,
+        wall: float,
+        budget: float,
+        tell: Callable[[Trying], None],
+        keep: Callable[[Tried], None],
+        include: tuple[str, ...] = (),
+    ) -> None:
+        self._findings = sorted(findings, key=lambda finding: -finding.cost.seconds)
+        self._samples = samples
+        self._wall = wall
+        self._budget = budget
+        self._tell = tell
+        self._keep = keep
+        self._include = include
+        self._notes: list[str] = []
+        self._began = perf_counter()
+
+    def run(self) -> None:
+        """Make the experiments, the costliest finding's first. Ctrl-C ends them early."""
+        if self._samples.cut:
+            self._notes.append(
+                "Inputs for experiments were kept up to "
+                f"{self._samples.bytes / 2**20:.0f} MB; what came later was not captured."
+            )
+        try:
+            for number in range(len(self._findings)):
+                self._try(number)
+        except KeyboardInterrupt:
+            self._notes.append(
+                "The experiments were stopped by Ctrl-C; what was not tried by then is left out."
+            )
+        self._keep(self._tried(complete=True))
+
+    def _try(self, number: int) -> None:
+        finding = self._findings[number]
+        left = max(0.0, self._budget - (perf_counter() - self._began))
+        outcomes: list[Outcome] = []
+
+        def tell(way: str, limit: float) -> None:
+            self._tell(Trying(_name(finding), way, number + 1, len(self._findings), limit))
+            hung = Outcome(Alternative(way, "unsafe", failure=HUNG))
+            self._keep(self._tried(number, self._with(finding, [*outcomes, hung])))
+
+        try:
+            for outcome in self._outcomes(finding, left * self._part(number), tell):
+                if isinstance(outcome, Untried):
+                    finding = replace(finding, untried=outcome.why)
+                else:
+                    outcomes.append(outcome)
+                self._findings[number] = self._with(finding, outcomes)
+                self._keep(self._tried())
+        except Exception as error:
+            # A fault of ours in one experiment must not cost what the others have shown.
+            self._notes.append(
+                f"The experiment with {_name(finding)} failed, please tell its makers: "
+                f"{type(error).__name__}: {error}"
+            )
+
+    def _outcomes(
+        self, finding: Finding, seconds: float, tell: Callable[[str, float], None]
+    ) -> Iterator[Outcome | Untried]:
+        trials = []
+        for each in page(finding.code).trials(finding, self._samples):
+            if isinstance(each, Untried):
+                yield each
+            else:
+                trials.append(each)
+        ways = sum(len(trial.ways) for trial in trials)
+        for trial in trials:
+            share = seconds * len(trial.ways) / ways
+            yield from run_trial(trial, share, tell, finding.cost.seconds, self._include)
+
+    def _with(self, finding: Finding, outcomes: Sequence[Outcome]) -> Finding:
+        return with_outcomes(finding, outcomes, self._wall)
+
+    def _part(self, number: int) -> float:
+        """The part of what is left of the budget that this finding has."""
+        costs = [finding.cost.seconds for finding in self._findings[number:]]
+        alike, total = 1 / len(costs), sum(costs)
+        return EQUAL_SHARE * alike + (1 - EQUAL_SHARE) * (costs[0] / total if total else alike)
+
+    def _tried(
+        self, number: int = -1, finding: Finding | None = None, complete: bool = False
+    ) -> Tried:
+        """What is known; the finding of this number as given."""
+        known = list(self._findings)
+        if finding is not None:
+            known[number] = finding
+        shown = ranked(each for each in known if not _unproven_proposal(each))
+        return Tried(tuple(shown), perf_counter() - self._began, complete, tuple(self._notes))
+
+
+def _unproven_proposal(finding: Finding) -> bool:
+    """Whether a finding is one only if an experiment shows a gain, and none has been made."""
+    return page(finding.code).only_if_proven and finding.gain is None
+
+
+def _name(finding: Finding) -> str:
+    site = finding.site
+    where = f"line {site.line}" if site.function.startswith("<") else f"{site.function}()"
+    return f"{finding.code} {where}"

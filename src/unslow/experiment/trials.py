@@ -1,0 +1,216 @@
+"""Runs one trial: the present way against each alternative, results compared, times in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from unslow.catalogue.trial import Trial, Untried, Way
+from unslow.experiment import measure
+from unslow.experiment.effects.search import outside_effects
+from unslow.experiment.quiet import TimeLimit, limited
+from unslow.experiment.state import State, TooLarge
+from unslow.experiment.values.equality import Comparison, judge
+from unslow.experiment.values.snapshot import Record, Snapshot, take
+from unslow.finding import Alternative, Proof
+
+T = TypeVar("T")
+
+LEAST_LIMIT = 10.0
+"""Seconds that every run is given to end."""
+
+LIMIT_FACTOR = 20.0
+"""How many times as long as the present way an alternative may take."""
+
+STATE_LIMIT = 256 * 2**20
+"""Bytes of variables up to which they are saved and put back."""
+
+LONGEST_MESSAGE = 160
+"""Characters of an error's message that a report can use."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one alternative.
+
+    `once`: seconds that it takes a single time in the program, to build something.
+    `share`: the part of the finding's cost for which its ratio holds. `offered`: whether the
+    program could do so. `exhaustive`: if it gains nothing, there is nothing to gain.
+    """
+
+    alternative: Alternative
+    once: float = 0.0
+    share: float = 1.0
+    offered: bool = True
+    exhaustive: bool = True
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run: how long it took, what it returned, and the variables that it changed."""
+
+    seconds: float
+    returned: Snapshot
+    changed: tuple[tuple[str, Snapshot], ...] = ()
+
+
+class CannotRun(Exception):
+    """A way did not come to its end; the message says why, as a clause without a subject."""
+
+
+Tell = Callable[[str, float], None]
+"""Is told what is being tried, and within how many seconds it will have ended."""
+
+
+def run_trial(
+    trial: Trial, seconds: float, tell: Tell, cost: float = 0.0, include: tuple[str, ...] = ()
+) -> Iterator[Outcome | Untried]:
+    """Try every way of a trial, as far as `seconds` reach, and yield what came of each.
+
+    Where the present way cannot be run again, yields why.
+
+    `tell` hears of each way before it runs, as that may not end. `cost`: seconds that the
+    present way took in the whole program, so that once more cannot take much longer.
+    `include`: installed packages that count as the user's own code.
+    """
+    effect = outside_effects(trial.functions, include)
+    if effect is not None:
+        yield Untried(f"{effect.sentence}.")
+        return
+    try:
+        state = State(STATE_LIMIT) if trial.state else None
+    except TooLarge as error:
+        yield Untried(f"{error}.")
+        return
+    began = time.perf_counter()
+    longest = LEAST_LIMIT + 2 * cost + trial.start_limit
+    tell(trial.present.name, 2 * longest)
+    try:
+        once = _run(trial.present, state, longest)
+        if trial.start_limit:
+            began = time.perf_counter()
+        again = _run(trial.present, state, longest)
+    except CannotRun as error:
+        yield Untried(f"What the line does could not be done again: it {error}.")
+        return
+    limit = max(LEAST_LIMIT, LIMIT_FACTOR * again.seconds)
+    for number, way in enumerate(trial.ways):
+        left = seconds - (time.perf_counter() - began)
+        if left <= 0 and number:
+            yield Outcome(_alternative(way, failure="not tried: the budget was spent"))
+            continue
+        share = max(left, 0.0) / (len(trial.ways) - number)
+        tell(way.name, 2 * limit + 4 * share)
+        yield _try(trial, way, once, again, state, limit, share)
+
+
+def _try(
+    trial: Trial,
+    way: Way,
+    once: _Run,
+    again: _Run,
+    state: State | None,
+    limit: float,
+    seconds: float,
+) -> Outcome:
+    try:
+        first = _run(way, state, limit)
+        same = judge(*_results((once, again, first), state))
+        timing = _measure(trial.present, way, state, seconds, limit)
+    except CannotRun as error:
+        return Outcome(_alternative(way, failure=str(error)))
+    except measure.TooSlow as error:
+        return Outcome(_alternative(way, failure=f"not measured: {error}"))
+    prepared = max(0.0, first.seconds - timing.alternative) if way.prepares else 0.0
+    proof = _proof(timing, same, trial.inputs)
+    return Outcome(
+        _alternative(way, proof=proof),
+        once=prepared,
+        share=trial.share,
+        offered=not way.yardstick,
+        exhaustive=trial.exhaustive,
+    )
+
+
+def _proof(timing: measure.Timing, same: Comparison, inputs: str) -> Proof:
+    return Proof(
+        ratio=timing.ratio,
+        interval=timing.interval,
+        pairs=timing.pairs,
+        equal=same.equal,
+        max_error=same.max_error,
+        tolerance=same.tolerance,
+        where=same.where,
+        inputs=inputs,
+    )
+
+
+def _measure(
+    present: Way, way: Way, state: State | None, seconds: float, limit: float
+) -> measure.Timing:
+    def compare() -> measure.Timing:
+        return measure.compare(
+            present.run,
+            way.run,
+            seconds=seconds,
+            before_present=present.before,
+            before_alternative=way.before,
+            after=None if state is None else state.restore,
+        )
+
+    if state is not None:
+        state.save()
+    return _guarded(compare, 2 * limit + 3 * seconds)
+
+
+def _run(way: Way, state: State | None, limit: float) -> _Run:
+    """Run a way once, put the variables back, and keep its results and what it made of them."""
+    if state is not None:
+        state.save()
+
+    def once() -> tuple[Any, float]:
+        if way.before is not None:
+            way.before()
+        began = time.perf_counter()
+        returned = way.run()
+        return returned, time.perf_counter() - began
+
+    try:
+        returned, spent = _guarded(once, limit)
+        results = take(_guarded(lambda: way.results(returned), limit))
+        return _Run(spent, results, () if state is None else state.changed())
+    finally:
+        if state is not None:
+            state.restore()
+
+
+def _results(runs: Sequence[_Run], state: State | None) -> Iterator[Snapshot]:
+    """What each run came to, in a form that can be compared."""
+    if state is None:
+        yield from (run.returned for run in runs)
+        return
+    variables = state.aligned(*(run.changed for run in runs))
+    for run, values in zip(runs, variables, strict=True):
+        yield Record("results", (("the returned value", run.returned), ("the variables", values)))
+
+
+def _guarded(act: Callable[[], T], limit: float) -> T:
+    try:
+        with limited(limit):
+            return act()
+    except TimeLimit as error:
+        raise CannotRun(f"did not end within {limit:.0f} s") from error
+    except (KeyboardInterrupt, measure.TooSlow):
+        raise
+    except BaseException as error:
+        # Whatever the user's code raises, SystemExit too, is the outcome of this one way.
+        message = " ".join(str(error).split())
+        if len(message) > LONGEST_MESSAGE:
+            message = message[: LONGEST_MESSAGE - 1] + "…"
+        raise CannotRun(f"raised {type(error).__name__}: {message}".rstrip(": ")) from error
+
+
+def _alternative(way: Way, proof: Proof | None = None, failure: str = "") -> Alternative:
+    return Alternative(way.name, way.safety, proof=proof, note=way.note, failure=failure)

@@ -1,0 +1,379 @@
+"""Trials, gains and the session of experiments, with ways that are plain Python."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from programs import plain
+
+from unslow import catalogue
+from unslow.catalogue.trial import Trial, Untried, Way
+from unslow.experiment import session as sessions
+from unslow.experiment.gain import gain_of, ranked, with_outcomes
+from unslow.experiment.quiet import TimeLimit, limited
+from unslow.experiment.session import Session, Tried, Trying
+from unslow.experiment.trials import Outcome, run_trial
+from unslow.finding import Alternative, Claim, Cost, Finding, Gain, Proof, Site, saved_seconds
+from unslow.plain import from_plain, to_plain
+from unslow.recording.samples import BridgeCall, Converted, Samples
+from unslow.recording.sites import Sites
+
+
+def outcomes(trial: Trial, seconds: float = 0.5) -> dict[str, Alternative]:
+    return {
+        outcome.alternative.name: outcome.alternative
+        for outcome in run_trial(trial, seconds, lambda way, limit: None)
+        if isinstance(outcome, Outcome)
+    }
+
+
+def why_untried(trial: Trial) -> str:
+    (only,) = run_trial(trial, 0.5, lambda way, limit: None)
+    assert isinstance(only, Untried)
+    return only.why
+
+
+def busy(milliseconds: float, result: Any = 1.0) -> Any:
+    end = time.perf_counter() + milliseconds / 1000
+    while time.perf_counter() < end:
+        pass
+    return result
+
+
+def trial(*ways: Way, **more: Any) -> Trial:
+    present = Way("as it is", lambda: busy(3), safety="safe")
+    return Trial(present, ways, "numbers", **more)
+
+
+def test_each_way_is_measured_and_compared() -> None:
+    found = outcomes(trial(Way("quick", lambda: busy(0.3)), Way("other", lambda: busy(0.3, 2.0))))
+    quick, other = found["quick"].proof, found["other"].proof
+    assert quick is not None
+    assert quick.equal is True
+    assert quick.ratio > 1
+    assert quick.pairs >= 5
+    assert quick.inputs == "numbers"
+    assert other is not None
+    assert other.equal is False
+    assert "1" in other.where
+    assert "2" in other.where
+
+
+def test_a_way_that_raises_is_told_and_the_others_are_tried() -> None:
+    def fails() -> None:
+        raise ValueError("no\n  such way")
+
+    def leaves() -> None:
+        sys.exit(3)
+
+    found = outcomes(trial(Way("bad", fails), Way("gone", leaves), Way("good", lambda: busy(1))))
+    assert found["bad"].failure == "raised ValueError: no such way"
+    assert found["gone"].failure == "raised SystemExit: 3"
+    assert found["bad"].proof is None
+    assert found["good"].proof is not None
+
+
+def test_a_way_that_does_not_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unslow.experiment.trials.LEAST_LIMIT", 0.2)
+
+    def hangs() -> None:
+        while True:
+            time.sleep(0.01)
+
+    found = outcomes(trial(Way("hangs", hangs), Way("good", lambda: busy(1))))
+    assert found["hangs"].failure.startswith("did not end within")
+    assert found["good"].proof is not None
+
+
+def test_where_the_present_way_cannot_be_repeated_nothing_is_tried() -> None:
+    calls = []
+
+    def once() -> float:
+        calls.append(1)
+        if len(calls) > 1:
+            raise RuntimeError("the iterator is used up")
+        return 1.0
+
+    why = why_untried(Trial(Way("as it is", once), (Way("quick", lambda: 1.0),), "numbers"))
+    assert "raised RuntimeError: the iterator is used up" in why
+
+
+def test_functions_with_effects_outside_are_not_run(tmp_path: Path) -> None:
+    target = tmp_path / "written"
+
+    def writes() -> None:
+        target.write_text("")
+
+    guarded = Trial(Way("as it is", writes), (Way("quick", writes),), "", functions=(writes,))
+    assert "writes()" in why_untried(guarded)
+    assert not target.exists()
+
+
+def test_results_are_brought_into_one_form_before_they_are_compared() -> None:
+    batched = Way("batched", lambda: [busy(0.2)], results=lambda pieces: pieces[0])
+    proof = outcomes(trial(batched))["batched"].proof
+    assert proof is not None
+    assert proof.equal is True
+
+
+def test_what_is_done_before_a_run_is_no_part_of_its_time() -> None:
+    calls = []
+
+    def forget() -> None:
+        calls.append(1)
+        busy(5)
+
+    proof = outcomes(trial(Way("fresh", lambda: busy(0.5), before=forget)), 1.0)["fresh"].proof
+    assert proof is not None
+    assert proof.verdict == "faster"
+    assert len(calls) > proof.pairs
+
+
+def test_preparing_counts_once() -> None:
+    made = []
+
+    def prepares() -> float:
+        if not made:
+            made.append(busy(30))
+        return float(busy(0.3))
+
+    kept = trial(Way("kept", prepares, prepares=True))
+    (found,) = run_trial(kept, 0.5, lambda way, limit: None)
+    assert isinstance(found, Outcome)
+    assert 0.02 < found.once < 5
+
+
+def proof(ratio: float, equal: Any = True, narrow: float = 0.01) -> Proof:
+    return Proof(ratio, (ratio * (1 - narrow), ratio * (1 + narrow)), 9, equal)
+
+
+FINDING = Finding(
+    "TF104",
+    "tensor-iteration",
+    "problem",
+    Site("a.py", 3),
+    "Slow.",
+    Cost(8.0, 10, 0, (Claim("a.py", 3, "eager", 8.0),)),
+)
+
+
+def outcome(name: str, ratio: float, equal: Any = True, **more: Any) -> Outcome:
+    return Outcome(Alternative(name, "unsafe", proof=proof(ratio, equal)), **more)
+
+
+def test_gain_comes_from_the_cost_and_the_best_equal_alternative() -> None:
+    finding = with_outcomes(
+        FINDING, [outcome("wrong", 100, False), outcome("half", 2), outcome("best", 4)], 16.0
+    )
+    assert finding.kind == "problem"
+    assert finding.gain == Gain(6.0, 0.375)
+    assert [each.name for each in finding.alternatives] == ["best", "half", "wrong"]
+
+
+def test_gain_knows_shares_and_what_must_be_built_once() -> None:
+    assert gain_of(8.0, outcome("a", 4, share=0.5, once=1.0)) == pytest.approx(2.0)
+    assert gain_of(8.0, outcome("a", 4, once=100.0)) == 0
+    assert gain_of(8.0, outcome("a", 4, equal=False)) == 0
+    assert gain_of(8.0, outcome("a", 0.5)) == 0
+    assert gain_of(8.0, Outcome(Alternative("a", "safe", failure="raised"))) == 0
+
+
+def test_an_unclear_ratio_gains_nothing() -> None:
+    unclear = Outcome(Alternative("a", "safe", proof=proof(1.05, narrow=0.2)))
+    assert unclear.alternative.proof is not None
+    assert unclear.alternative.proof.verdict == "no difference"
+    assert gain_of(8.0, unclear) == 0
+
+
+def test_what_gains_nothing_is_cleared() -> None:
+    assert with_outcomes(FINDING, [outcome("same", 1.0)], 16.0).kind == "cleared"
+    assert with_outcomes(FINDING, [outcome("built", 9, once=9.0)], 16.0).kind == "cleared"
+
+
+def test_without_an_equal_alternative_nothing_is_known() -> None:
+    finding = with_outcomes(FINDING, [outcome("wrong", 9, False)], 16.0)
+    assert finding.kind == "problem"
+    assert finding.gain is None
+
+
+def test_a_yardstick_is_shown_and_never_recommended() -> None:
+    yardstick = outcome("the function alone", 50, offered=False)
+    finding = with_outcomes(FINDING, [yardstick, outcome("half", 2)], 16.0)
+    assert finding.gain == Gain(4.0, 0.25)
+    assert [each.name for each in finding.alternatives] == ["half", "the function alone"]
+    assert with_outcomes(FINDING, [yardstick], 16.0).gain is None
+
+
+def test_random_results_of_the_same_distribution_count() -> None:
+    finding = with_outcomes(FINDING, [outcome("other draws", 4, "distribution")], 16.0)
+    assert finding.gain == Gain(6.0, 0.375)
+
+
+def test_findings_are_ranked_by_gain_and_cleared_ones_come_last() -> None:
+    small = replace(FINDING, gain=Gain(1.0, 0.1), code="TF101")
+    large = replace(FINDING, gain=Gain(5.0, 0.5), code="TF102")
+    unknown = replace(FINDING, code="TF103")
+    cleared = replace(FINDING, kind="cleared", gain=Gain(0.0, 0.0), code="TF105")
+    order = [f.code for f in ranked([cleared, unknown, small, large])]
+    assert order == ["TF102", "TF101", "TF103", "TF105"]
+
+
+def test_gains_are_added_and_overlaps_counted_once() -> None:
+    large = replace(FINDING, gain=Gain(5.0, 0.5))
+    small = replace(FINDING, gain=Gain(1.0, 0.1), code="TF101")
+    elsewhere = replace(
+        FINDING, gain=Gain(2.0, 0.2), cost=Cost(8.0, 1, 0, (Claim("a.py", 9, "eager", 8.0),))
+    )
+    assert saved_seconds([large, small]) == pytest.approx(5.0)
+    assert saved_seconds([large, small, elsewhere]) == pytest.approx(7.0)
+
+
+@pytest.fixture
+def samples() -> Samples:
+    return Samples(Sites((), Path.cwd()), 1000)
+
+
+def run_session(
+    monkeypatch: pytest.MonkeyPatch,
+    samples: Samples,
+    trials: Any,
+    findings: list[Finding] | None = None,
+    budget: float = 1.0,
+) -> tuple[list[Tried], list[Trying]]:
+    page = catalogue.page("TF104")
+    monkeypatch.setattr(type(page), "trials", lambda self, finding, samples: trials(finding))
+    kept: list[Tried] = []
+    told: list[Trying] = []
+    Session(findings or [FINDING], samples, 16.0, budget, told.append, kept.append).run()
+    return kept, told
+
+
+def test_a_session_keeps_what_it_knows_at_every_step(
+    monkeypatch: pytest.MonkeyPatch, samples: Samples
+) -> None:
+    ways = trial(Way("quick", lambda: busy(0.3)), Way("slow", lambda: busy(6)))
+    kept, told = run_session(monkeypatch, samples, lambda finding: [ways])
+    assert [each.way for each in told] == ["as it is", "quick", "slow"]
+    assert [each.complete for each in kept][-2:] == [False, True]
+    finding = kept[-1].findings[0]
+    assert finding.gain is not None
+    assert [each.name for each in finding.alternatives] == ["quick", "slow"]
+    waiting = kept[1].findings[0].alternatives
+    assert [each.failure for each in waiting] == [sessions.HUNG]
+    again = from_plain(Tried, json.loads(json.dumps(to_plain(kept[-1]))))
+    assert again.findings[0].gain == finding.gain
+
+
+def test_why_there_is_no_experiment_is_kept(
+    monkeypatch: pytest.MonkeyPatch, samples: Samples
+) -> None:
+    kept, _ = run_session(monkeypatch, samples, lambda finding: [Untried("nothing was captured.")])
+    assert kept[-1].findings[0].untried == "nothing was captured."
+    assert kept[-1].findings[0].kind == "problem"
+
+
+def test_a_fault_in_one_experiment_is_told_and_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch, samples: Samples
+) -> None:
+    def trials(finding: Finding) -> Iterator[Trial]:
+        if finding.site.line == 3:
+            raise LookupError("a fault of ours")
+        yield trial(Way("quick", lambda: busy(0.3)))
+
+    other = replace(FINDING, site=Site("a.py", 9), cost=Cost(1.0))
+    kept, _ = run_session(monkeypatch, samples, trials, [FINDING, other])
+    assert "LookupError: a fault of ours" in kept[-1].notes[0]
+    assert {finding.site.line for finding in kept[-1].findings if finding.gain} == {9}
+
+
+def test_ctrl_c_keeps_what_is_known(monkeypatch: pytest.MonkeyPatch, samples: Samples) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    ways = trial(Way("quick", lambda: busy(0.3)), Way("stopped", interrupted))
+    kept, _ = run_session(monkeypatch, samples, lambda finding: [ways])
+    assert kept[-1].complete
+    assert kept[-1].findings[0].gain is not None
+    assert "Ctrl-C" in kept[-1].notes[0]
+
+
+def test_a_spent_budget_is_told(monkeypatch: pytest.MonkeyPatch, samples: Samples) -> None:
+    ways = trial(*(Way(f"way {number}", lambda: busy(20)) for number in range(3)))
+    kept, _ = run_session(monkeypatch, samples, lambda finding: [ways], budget=0.05)
+    failures = [each.failure for each in kept[-1].findings[0].alternatives]
+    assert any("budget" in failure or "five pairs" in failure for failure in failures)
+
+
+def test_samples_are_kept_within_their_bound(samples: Samples) -> None:
+    place = samples._sites.place(0)
+    for number in range(10):
+        if samples.wants(Converted, place, 3):
+            samples.keep(place, Converted(number), 300)
+    site = samples._sites.site(place)
+    assert site is not None
+    assert [each.value for each in samples.at(Converted, site)] == [0, 1, 2]
+    assert samples.at(BridgeCall, site) == ()
+    assert not samples.cut
+    samples.keep(place, BridgeCall(len, ()), 300)
+    assert samples.cut
+    assert samples.bytes == 900
+    samples.drop()
+    assert samples.at(Converted, site) == ()
+
+
+def test_without_a_limit_nothing_is_wanted() -> None:
+    samples = Samples(Sites((), Path.cwd()), 0)
+    assert not samples.wants(Converted, (1, 2))
+    samples.keep((1, 2), Converted(1), 1)
+    assert not samples.cut
+
+
+QUIET = """
+import logging, os, sys, warnings
+from unslow.experiment.quiet import swallowed
+
+print("before")
+stream = sys.stdout
+with swallowed():
+    print("inside")
+    print("inside", file=sys.stderr)
+    print("inside", file=stream)
+    os.write(1, b"inside")
+    logging.getLogger("program").error("inside")
+    warnings.warn("inside")
+    try:
+        input()
+    except EOFError:
+        pass
+print("after")
+logging.getLogger("program").error("told")
+"""
+
+
+def test_output_is_swallowed_and_the_streams_come_back(tmp_path: Path) -> None:
+    (tmp_path / "quiet.py").write_text(QUIET)
+    ended = plain(tmp_path, "quiet.py", stdin=b"not to be read\n")
+    assert ended.out == b"before\nafter\n"
+    assert ended.err == b"told\n"
+    assert ended.status == 0
+
+
+def test_a_limit_is_raised_and_leaves_nothing_behind() -> None:
+    with pytest.raises(TimeLimit), limited(0.05):
+        time.sleep(5)
+    with limited(0.05):
+        pass
+    time.sleep(0.1)
+    # What the callback raised may have been turned into another error on its way.
+    with pytest.raises(TimeLimit), limited(0.05):
+        try:
+            time.sleep(5)
+        except BaseException as error:
+            raise ValueError("internal error") from error
