@@ -167,6 +167,15 @@ RUN_EAGERLY = Seam(
     "tf.config.run_functions_eagerly", "tensorflow", "config", "run_functions_eagerly"
 )
 DATA_DEBUG = Seam("tf.data debug mode", "tensorflow", "data.experimental", "enable_debug_mode")
+THREAD_POOLS = {
+    pool: Seam(
+        f"the number of {pool}-op threads",
+        "tensorflow",
+        "config.threading",
+        f"set_{pool}_op_parallelism_threads",
+    )
+    for pool in ("intra", "inter")
+}
 PROFILER_START = Seam("the program's own profiler", "tensorflow", "profiler.experimental", "start")
 
 KERAS_METHODS = tuple(
@@ -453,3 +462,166 @@ def in_library(filename: str) -> bool:
 def loaded(module: str) -> Any:
     """The module if the program has imported it, else `None`. Imports nothing."""
     return sys.modules.get(module)
+
+
+@dataclass(frozen=True)
+class PipelineStage:
+    """One stage of a tf.data pipeline that is still alive.
+
+    `kind`: "Batch", "ParallelMap", … `inputs`: the datasets it reads. `function`: the
+    Python function it maps or filters by, `graph` what that was traced to. `settings`: its
+    other arguments as numbers, by the names that `Dataset`'s methods have for them; a
+    setting that cannot be told is left out. `nbytes`: of the tensors it holds itself.
+    """
+
+    dataset: Any
+    kind: str
+    inputs: tuple[Any, ...]
+    function: Callable[..., Any] | None
+    graph: Any
+    settings: dict[str, Any]
+    nbytes: int
+
+
+_SETTINGS = {
+    "_batch_size": "batch_size",
+    "_drop_remainder": "drop_remainder",
+    "_num_parallel_calls": "num_parallel_calls",
+    "_deterministic": "deterministic",
+    "_buffer_size": "buffer_size",
+    "_count": "count",
+    "_num_shards": "num_shards",
+    "_index": "index",
+}
+
+
+def pipeline_stage(dataset: Any) -> PipelineStage:
+    """What the last stage of a dataset is."""
+    wrapped = getattr(dataset, "_map_func", None) or getattr(dataset, "_predicate", None)
+    settings = {}
+    for attribute, name in _SETTINGS.items():
+        value: Any = getattr(dataset, attribute, None)
+        if hasattr(value, "numpy"):
+            value = value.numpy()
+        if hasattr(value, "item") and not getattr(value, "ndim", 0):
+            value = value.item()
+        if isinstance(value, (int, str)):
+            settings[name] = value
+    held = getattr(dataset, "_tensors", None)
+    return PipelineStage(
+        dataset,
+        pipeline_kind(dataset),
+        tuple(dataset._inputs()) if hasattr(dataset, "_inputs") else (),
+        getattr(wrapped, "_func", None),
+        getattr(getattr(wrapped, "function", None), "graph", None),
+        settings,
+        sum(_held_bytes(tensor) for tensor in held) if isinstance(held, list) else 0,
+    )
+
+
+def pipeline_kind(dataset: Any) -> str:
+    """The name of a dataset's last stage: "Batch", "ParallelMap", …"""
+    return type(dataset).__name__.strip("_").removesuffix("Dataset").removesuffix("V2")
+
+
+def _held_bytes(tensor: Any) -> int:
+    # Strings are counted as the pointers they are held by.
+    count = tensor.shape.num_elements() if hasattr(tensor, "shape") else None
+    return 0 if count is None else int(count) * max(int(tensor.dtype.size), 1)
+
+
+def pipeline_generator(flat_map: Callable[..., Any] | None) -> tuple[Any, tuple[Any, ...]] | None:
+    """The generator that `Dataset.from_generator` was given, and its `args`.
+
+    `flat_map` is the `function` of the stage that `from_generator` makes last. `None` where
+    it is another function.
+    """
+    begin = _closed_over(flat_map).get("get_iterator_id_fn")
+    given = _closed_over(begin)
+    generator = getattr(given.get("generator_state"), "_generator", None)
+    return None if generator is None else (generator, tuple(given.get("args", ())))
+
+
+def _closed_over(function: Any) -> dict[str, Any]:
+    """The variables that a Python function has from around it."""
+    code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None)
+    if code is None or not cells:
+        return {}
+    found = {}
+    for name, cell in zip(code.co_freevars, cells, strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # a cell that is still empty
+            continue
+    return found
+
+
+def bound_owner(function: Any) -> Any:
+    """The object whose method a compiled function is, `None` where it is no method."""
+    # AutoGraph puts its own code in the place of the method that is wrapped.
+    method = getattr(function.python_function, "__original_wrapped__", None)
+    return getattr(getattr(method, "__self__", None), "target", None)
+
+
+def compiled_again(function: Any, **changes: Any) -> Any:
+    """A new compiled function of the same Python function with the same options, but `changes`.
+
+    `changes` are arguments of `tf.function`. The new one has no traces.
+    """
+    options = {
+        "python_function": function.python_function,
+        "name": function._name,
+        "input_signature": function.input_signature,
+        "autograph": function._autograph,
+        "jit_compile": function._jit_compile,
+        "reduce_retracing": function._reduce_retracing,
+        "experimental_attributes": dict(function._attributes),
+        "experimental_autograph_options": function._experimental_autograph_options,
+    }
+    return type(function)(**{**options, **changes})
+
+
+def uses_xla(function: Any) -> bool:
+    """Whether a compiled function asks for XLA."""
+    return bool(function._jit_compile)
+
+
+def default_graph() -> Any:
+    """TensorFlow 1's graph that ops are added to now."""
+    return importlib.import_module("tensorflow").compat.v1.get_default_graph()
+
+
+def run_eager_op(*arguments: Any) -> Any:
+    """Run an eager op with the arguments that the seam `EAGER_OP` was called with."""
+    return importlib.import_module(EAGER_OP.module).TFE_Py_FastPathExecute(*arguments)
+
+
+def op_types(function: Any) -> frozenset[str]:
+    """The types of all ops in the traces of a compiled function, and in what those call."""
+    found: set[str] = set()
+    for concrete in function._list_all_concrete_functions():
+        found.update(operation.type for operation in concrete.graph.get_operations())
+        for inner in concrete.graph.as_graph_def().library.function:
+            found.update(node.op for node in inner.node_def)
+    return frozenset(found)
+
+
+CLOSED_AT_EXIT = ("optree", "h5py")
+"""Libraries under Keras that cannot be used any more once their exit handlers have run."""
+
+
+def is_closed_at_exit(frame: Any) -> bool:
+    """Whether a frame, or what imports the module it initialises, belongs to one of those."""
+    own = __name__.partition(".")[0]
+    while frame is not None:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        # Importing goes through importlib, and through what watches imports.
+        if package not in ("importlib", "_frozen_importlib", "_frozen_importlib_external", own):
+            return package in CLOSED_AT_EXIT
+        frame = frame.f_back
+    return False
+
+
+def loaded_keras() -> list[Any]:
+    """The packages of Keras that the program has imported: the present one, the one before."""
+    return [module for name in ("keras", "tf_keras") if (module := loaded(name)) is not None]

@@ -9,7 +9,9 @@ from typing import Any
 
 from unslow import seams
 from unslow.finding import Claim, Site
+from unslow.recording.bridge_samples import MOST_CALLS, BridgeSamples, Taken
 from unslow.recording.clock import Call, Clock, ThreadClock, hide_caller, now
+from unslow.recording.crossing import LEAST_CROSSINGS, crossing_seconds
 from unslow.recording.data import Bridge
 from unslow.recording.sites import Place, code_of
 from unslow.recording.tables import SECOND
@@ -33,6 +35,7 @@ class BridgeRow:
     `active`: calls under way in threads other than the main one, the longest
     since `since`; `busy`: wall-clock time with at least one, up to `since`.
     `waits`: the main thread's waiting by (code, instruction, part it waited in).
+    `taken`: the calls of which the arguments are kept.
     """
 
     __slots__ = (
@@ -50,11 +53,13 @@ class BridgeRow:
         "rank",
         "since",
         "site",
+        "taken",
         "waits",
     )
 
-    def __init__(self, site: Site, kind: str, function: Any, pipeline: bool) -> None:
+    def __init__(self, site: Site, place: Place, kind: str, function: Any, pipeline: bool) -> None:
         self.site = site
+        self.taken = Taken(place)
         self.kind = kind
         code = code_of(function)
         self.function = code.co_name if code is not None else "<unknown>"
@@ -78,6 +83,7 @@ class Bridges:
         self._rows: dict[tuple[Any, ...], BridgeRow] = {}
         self._tokens: dict[Any, BridgeRow] = {}
         self._most_tokens = MOST_TOKENS
+        self._samples = BridgeSamples(clock.samples)
 
     def install(self, patches: seams.Patches) -> None:
         """Start to watch."""
@@ -127,7 +133,7 @@ class Bridges:
         with self._lock:
             row = self._rows.get(key)
             if row is None:
-                row = self._rows[key] = BridgeRow(site, kind, user, pipeline)
+                row = self._rows[key] = BridgeRow(site, sites.stand_in(site), kind, user, pipeline)
                 row.definition = definition
         return row
 
@@ -155,6 +161,8 @@ class Bridges:
 
     def _begins(self, thread: ThreadClock, args: tuple[Any, ...]) -> bool:
         row = self._tokens[args[1]]
+        if row.calls and row.taken.calls < MOST_CALLS:
+            self._samples.copy(row.taken, args[3])
         thread.cpu.append(time.thread_time_ns())
         if not thread.main:
             with self._lock:
@@ -174,6 +182,7 @@ class Bridges:
             row.most = max(row.most, 1)
             key = (*call.place, "main")
             row.waits[key] = row.waits.get(key, 0) + call.own
+        self._samples.keep(row.taken, row.kind, call)
 
     def _note_elsewhere(self, call: Call) -> None:
         row = self._tokens[call.args[1]]
@@ -183,6 +192,7 @@ class Bridges:
             row.since = moment
             row.active -= 1
             self._count(row, call.thread, call.args, call.inclusive)
+        self._samples.keep(row.taken, row.kind, call)
 
     def _count(
         self, row: BridgeRow, thread: ThreadClock, args: tuple[Any, ...], inclusive: int
@@ -243,16 +253,21 @@ class Bridges:
                     found[key] = found.get(key, 0) + spent
         return found
 
-    def rows(self, bridged_at: dict[Site, int]) -> list[Bridge]:
-        """The bridges so far.
+    def rows(self, bridged_at: dict[Site, int], final: bool) -> list[Bridge]:
+        """The bridges so far, or those of a program that has ended (`final`).
 
         `bridged_at`: nanoseconds, by line, that the main thread waited inside compiled
         functions for the Python of pipelines; each function has its share by how long it ran.
         """
         moment = now()
-        running = sum(row.busy_until(moment) for row in list(self._rows.values()) if row.pipeline)
+        every = list(self._rows.values())
+        running = sum(row.busy_until(moment) for row in every if row.pipeline)
+        crossing = {
+            pipeline: crossing_seconds(pipeline)
+            for pipeline in {row.pipeline for row in every if final and _is_hot(row)}
+        }
         found = []
-        for row in list(self._rows.values()):
+        for row in every:
             if not row.calls:
                 continue
             lines: dict[Site, float] = {}
@@ -283,9 +298,15 @@ class Bridges:
                         Claim(site.path, site.line, "bridge", seconds, site.cell)
                         for site, seconds in lines.items()
                     ),
+                    crossing_seconds=crossing.get(row.pipeline, 0.0) if _is_hot(row) else 0.0,
                 )
             )
         return found
+
+
+def _is_hot(row: BridgeRow) -> bool:
+    """Whether the way to Python and back may count: many calls, one after the other."""
+    return row.kind != GENERATOR and row.calls >= LEAST_CROSSINGS and row.most < 2
 
 
 def _generator_of(function: Any) -> Any:

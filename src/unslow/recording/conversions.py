@@ -6,9 +6,10 @@ import functools
 from typing import Any
 
 from unslow import seams
-from unslow.recording.arrays import fingerprint
+from unslow.recording.arrays import fingerprint, size_of
 from unslow.recording.clock import Call, Clock, hide_caller
 from unslow.recording.data import Conversion
+from unslow.recording.samples import Converted
 from unslow.recording.tables import SECOND, Table
 
 LARGE_ARRAY = 1024
@@ -16,6 +17,10 @@ LARGE_ARRAY = 1024
 
 LONG_LIST = 32
 """Elements from which a list of Python numbers is worth a row."""
+
+
+SLOW = 20_000_000
+"""Nanoseconds from which a conversion of a list is hot at its first call."""
 
 
 class ConversionRow:
@@ -74,16 +79,27 @@ class Conversions:
             seen = (id(value), fingerprint(value))
             if row.seen == seen:
                 row.repeats += 1
+                self._keep(call, most=1)
             row.seen = seen
         elif type(first) is self._array_type:
             row = self._rows.row(call.thread.main, *call.place, "arrays", dtype)
             row.elements += len(value)
             row.bytes += first.nbytes * len(value)
+            if row.calls or call.own > SLOW:
+                self._keep(call, most=2)
         else:
             row = self._rows.row(call.thread.main, *call.place, "list", dtype)
             row.elements += len(value)
         row.calls += 1
         row.ns += call.own
+
+    def _keep(self, call: Call, most: int) -> None:
+        if not self._clock.samples.wants(Converted, call.place, most):
+            return
+        value = call.args[0]
+        dtype = call.args[2] if len(call.args) > 2 else call.kwargs.get("dtype")
+        kept = value if type(value) is self._array_type else list(value)
+        self._clock.samples.keep(call.place, Converted(kept, dtype), size_of(value))
 
     def rows(self) -> list[Conversion]:
         """The conversions so far."""

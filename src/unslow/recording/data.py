@@ -86,7 +86,7 @@ class Conversion:
     in the part "convert".
     `repeats`: how many of the calls were given the array that the call before
     was given at this site, unchanged. `elements`: for "arrays", how many arrays
-    in all.
+    in all. `op`: the eager op that was given the array, on the road "op".
     """
 
     site: Site
@@ -99,6 +99,7 @@ class Conversion:
     bytes: int
     elements: int = 0
     main: bool = True
+    op: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ class Tracing:
     `definition`: where the Python function stands (its `def` line), `None` for
     library code. `site`: the line that called it. `functions`: how many
     `tf.function` objects were traced here. `seconds` exclusive of inner traces.
-    `nodes`: the largest graph.
+    `start_seconds`: of the first trace, which takes longest, as TensorFlow gets ready for
+    the others. `nodes`: the largest graph.
     """
 
     site: Site
@@ -147,6 +149,7 @@ class Tracing:
     nodes: int
     retraces: tuple[Retrace, ...] = ()
     main: bool = True
+    start_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -165,9 +168,9 @@ class FunctionCalls:
     """Calls of a compiled function at one site.
 
     `seconds`: inside the call but outside tracing, conversions and bridges.
-    `first_seconds`: the part of them spent in calls that traced.
-    `nodes`: of its largest graph. `eager`: how many of the calls ran op by op
-    because compiled functions were switched off.
+    `first_seconds`: the part of them spent in calls that traced, `start_seconds`
+    of it in the very first. `nodes`: of its largest graph. `eager`: how many of
+    the calls ran op by op because compiled functions were switched off.
     """
 
     site: Site
@@ -179,6 +182,7 @@ class FunctionCalls:
     nodes: int
     eager: int = 0
     main: bool = True
+    start_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,8 @@ class Bridge:
     it, and `claims` says at which lines. `threads`: the most calls under way at
     once. `bytes`: of the arrays given to it. `rows`: leading dimension of its
     first argument, summed (0 where it is a scalar). `pipeline`: registered
-    inside a tf.data pipeline.
+    inside a tf.data pipeline. `crossing_seconds`: what a call takes besides, to Python and
+    back, as measured after the program's end; 0 where several calls were under way.
     """
 
     site: Site
@@ -234,6 +239,7 @@ class Bridge:
     rank: int
     pipeline: bool
     claims: tuple[Claim, ...] = ()
+    crossing_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -241,11 +247,16 @@ class Stage:
     """One stage of a tf.data pipeline, the last first. `kind`: "Batch", "ParallelMap", …
 
     `batch_size` for batching stages, else `None`. `site`: the line that made it.
+    `work`: what the function of a mapping or filtering stage does: "alike" (it treats all
+    numbers alike, takes batches as well, and rows are small), "parses" (the same, but it parses
+    single examples first), "plain" (anything else without state), "stateful" (it draws
+    random numbers, or has another state), "python" (it calls Python); "" where it has none.
     """
 
     kind: str
     site: Site | None
     batch_size: int | None = None
+    work: str = ""
 
 
 @dataclass(frozen=True)
@@ -255,7 +266,10 @@ class Iteration:
     `wait_seconds`: the main thread's time in waiting for elements here,
     `bridge_seconds` of which some Python function of the pipeline was running.
     `make_seconds`: in making the iterators. `stages`: of the first pipeline.
-    `keras`: made by Keras for its `fit`, `evaluate` or `predict`.
+    `keras`: made by Keras for its `fit`, `evaluate` or `predict`. `work_seconds`: from each
+    element to the wait for the next one, which is what is done with it; `work_cpu_seconds`
+    of CPU time the whole process took meanwhile. `epochs`: how many of the iterators were
+    over the first pipeline.
     """
 
     site: Site
@@ -266,6 +280,9 @@ class Iteration:
     make_seconds: float
     stages: tuple[Stage, ...] = ()
     keras: bool = False
+    work_seconds: float = 0.0
+    work_cpu_seconds: float = 0.0
+    epochs: int = 0
 
 
 @dataclass(frozen=True)
@@ -415,6 +432,20 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class ThreadPool:
+    """The size of one of TensorFlow's thread pools, where something other than it has set it.
+
+    `pool`: "intra" (within ops) or "inter" (between ops). `setting`: the function or the
+    environment variable that did it. `site`: the line, `None` for the environment.
+    """
+
+    pool: str
+    threads: int
+    setting: str
+    site: Site | None = None
+
+
+@dataclass(frozen=True)
 class Unwatched:
     """A seam that is missing here, and why the observation is off."""
 
@@ -449,6 +480,7 @@ class Recording:
     row_loops: tuple[RowLoop, ...] = ()
     windows: tuple[Window, ...] = ()
     settings: tuple[Setting, ...] = ()
+    thread_pools: tuple[ThreadPool, ...] = ()
     unwatched: tuple[Unwatched, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from unslow import seams
-from unslow.recording.arrays import fingerprint
+from unslow.recording.arrays import fingerprint, size_of
 from unslow.recording.clock import KERAS, LONG_GAP, PART_OF_OP, Clock, OpRow, hide_caller, now
 from unslow.recording.data import Conversion, OpCount
+from unslow.recording.samples import OpCall
 from unslow.recording.sites import NOWHERE
 from unslow.recording.tables import SECOND
 
@@ -22,6 +23,12 @@ ones always."""
 
 ALIGNMENT = 64
 """Bytes. TensorFlow takes an array so aligned as it is, and copies any other."""
+
+SLICES = ("StridedSlice", "GatherV2", "Unpack")
+"""Ops that take an element out of a tensor."""
+
+MOST_BYTES = 2**26
+"""Bytes of the arguments of one op that are kept."""
 
 SLOW_OP = 100_000
 """Nanoseconds from which looking at an op's arguments costs nothing in comparison."""
@@ -33,8 +40,7 @@ class EagerOps:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._array_type: Any = None
-        self._dtypes: dict[int, str] = {}
-        self._samples: dict[OpRow, Any] = {}
+        self._sampled: set[OpRow] = set()
 
     def install(self, patches: seams.Patches) -> None:
         """Start to watch."""
@@ -87,7 +93,7 @@ class EagerOps:
             calls = row.calls = row.calls + 1
             row.ns += own
             if calls % INSPECT_EVERY < 2 or own > SLOW_OP:
-                inspect(row, args)
+                inspect(row, args, key)
             if not thread.depth:
                 gap = start - thread.last
                 if gap < LONG_GAP:
@@ -103,8 +109,10 @@ class EagerOps:
 
         return clock.disguise(execute, timed=True)
 
-    def _inspect(self, row: OpRow, args: tuple[Any, ...]) -> None:
+    def _inspect(self, row: OpRow, args: tuple[Any, ...], key: tuple[int, int, str]) -> None:
         row.inspected += 1
+        if args[1] in SLICES and row.calls > INSPECT_EVERY:
+            self._keep(row, args, key)
         array_type = self._array_type
         if array_type is None:
             return
@@ -119,7 +127,17 @@ class EagerOps:
                 address = value.__array_interface__["data"][0]
                 row.seen = (seen, str(value.dtype), value.shape, address % ALIGNMENT)
                 row.seen_call = row.calls
+                if row.repeats:
+                    self._keep(row, args, key)
                 break
+
+    def _keep(self, row: OpRow, args: tuple[Any, ...], key: tuple[int, int, str]) -> None:
+        """Keep one call of an op at a place."""
+        if row not in self._sampled:
+            self._sampled.add(row)
+            samples, place, size = self._clock.samples, (key[0], key[1]), size_of(args[3:])
+            if size <= MOST_BYTES and samples.wants(OpCall, place):
+                samples.keep(place, OpCall(args[1], args), size)
 
     def counts(self) -> list[OpCount]:
         """Calls and own seconds of each op type at each site."""
@@ -148,7 +166,7 @@ class EagerOps:
         found = []
         for thread in list(self._clock.threads.values()):
             for context in thread.root.subtree():
-                for (code, instruction, _), row in list(context.ops.items()):
+                for (code, instruction, op), row in list(context.ops.items()):
                     site = self._clock.sites.site((code, instruction))
                     if not row.arrays or site is None:
                         continue
@@ -166,6 +184,7 @@ class EagerOps:
                             seconds=min(calls * each, row.ns / SECOND),
                             bytes=row.array_bytes * calls // row.arrays,
                             main=thread.main,
+                            op=op,
                         )
                     )
         return found

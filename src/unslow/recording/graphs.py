@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import functools
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 from unslow import seams
 from unslow.finding import Site
+from unslow.recording.arrays import size_of
 from unslow.recording.clock import Call, Clock, ThreadClock
 from unslow.recording.data import GraphUse
-from unslow.recording.sites import calling_frame
+from unslow.recording.samples import GraphRun, GrownRun
+from unslow.recording.sites import Place, calling_frame
 from unslow.recording.tables import SECOND, Table
 
 MOST_GROWTH_SITES = 8
 
 GROWTHS_LOOKED_AT = 64
 """Runs at one place after which new nodes are no longer traced back to their lines."""
+
+MOST_SESSIONS = 8
+"""Sessions of one place whose runs are kept, the first one's left out."""
+
+MOST_RUNS = 16
+"""Runs that are kept of one session."""
+
+MOST_GROWN = 20
+"""Runs in a graph that had grown that are kept of one place: the 4th, 8th, 16th and so on."""
+
+NODE = 500
+"""Bytes of a node, about, its constants left out."""
 
 
 class GraphRow:
@@ -29,6 +44,17 @@ class GraphRow:
         self.growth: dict[Site, int] = {}
 
 
+class Captured:
+    """A session whose runs are kept: for which place, the how many-th there, and how many runs."""
+
+    __slots__ = ("number", "place", "runs")
+
+    def __init__(self, place: Place, number: int) -> None:
+        self.place = place
+        self.number = number
+        self.runs = 0
+
+
 class Graphs:
     """Graphs, sessions and imports per line, and the growth of node counts between runs."""
 
@@ -36,6 +62,10 @@ class Graphs:
         self._clock = clock
         self._rows: Table[GraphRow] = Table(GraphRow)
         self._nodes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._imported: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
+        self._captured: weakref.WeakKeyDictionary[Any, Captured] = weakref.WeakKeyDictionary()
+        self._sessions: dict[Place, int] = {}
+        self._sizes: dict[Place, int] = {}
 
     def install(self, patches: seams.Patches) -> None:
         """Start to watch."""
@@ -64,8 +94,20 @@ class Graphs:
             row = self._rows.row(*call.place, action)
             row.calls += 1
             row.ns += call.own
+            if action == "import":
+                self._imported[seams.default_graph()] = call.place
+            elif action == "session":
+                self._capture(call)
 
         return note
+
+    def _capture(self, call: Call) -> None:
+        """Have the runs of a session kept, if it is one of the first few of its place."""
+        session = call.args[0]
+        place = self._imported.get(session.graph, call.place)
+        number = self._sessions[place] = self._sessions.get(place, 0) + 1
+        if 1 < number <= MOST_SESSIONS + 1:
+            self._captured[session] = Captured(place, number)
 
     def _note_run(self, call: Call) -> None:
         session = call.args[0]
@@ -75,6 +117,9 @@ class Graphs:
         feeds = call.args[2] if len(call.args) > 2 else call.kwargs.get("feed_dict")
         for value in (feeds or {}).values():
             row.feed += getattr(value, "nbytes", 0)
+        captured = self._captured.get(session)
+        if captured is not None and captured.runs < MOST_RUNS:
+            self._keep(call, captured, feeds or {})
         nodes = seams.node_count(session.graph)
         before = self._nodes.get(session)
         self._nodes[session] = nodes
@@ -87,6 +132,29 @@ class Graphs:
             row.last = nodes
             if row.first <= GROWTHS_LOOKED_AT:
                 self._find_growth(row, session.graph, before)
+            if row.first >= 4 and row.first & (row.first - 1) == 0:
+                self._keep_grown(call, before, nodes, feeds or {})
+
+    def _keep(self, call: Call, captured: Captured, feeds: Mapping[Any, Any]) -> None:
+        """Keep a run and its graph, which counts as large as that of the place's first."""
+        samples, place, graph = self._clock.samples, captured.place, call.args[0].graph
+        if not call.thread.main or not samples.wants(GraphRun, place, MOST_SESSIONS * MOST_RUNS):
+            return
+        size = size_of(list(feeds.values()))
+        if not captured.runs:
+            if place not in self._sizes:
+                self._sizes[place] = graph.as_graph_def().ByteSize()
+            size += self._sizes[place] + NODE * seams.node_count(graph)
+        fetches = call.args[1] if len(call.args) > 1 else call.kwargs["fetches"]
+        captured.runs += 1
+        samples.keep(place, GraphRun(graph, captured.number, fetches, dict(feeds)), size)
+
+    def _keep_grown(self, call: Call, before: int, nodes: int, feeds: Mapping[Any, Any]) -> None:
+        samples, graph = self._clock.samples, call.args[0].graph
+        if call.thread.main and samples.wants(GrownRun, call.place, MOST_GROWN):
+            fetches = call.args[1] if len(call.args) > 1 else call.kwargs["fetches"]
+            size = size_of(list(feeds.values())) + NODE * nodes
+            samples.keep(call.place, GrownRun(graph, before, nodes, fetches, dict(feeds)), size)
 
     def _find_growth(self, row: GraphRow, graph: Any, before: int) -> None:
         for operation in graph.get_operations()[before:]:

@@ -8,10 +8,15 @@ from typing import Any
 
 from unslow import seams
 from unslow.finding import Claim
+from unslow.recording.arrays import size_of
 from unslow.recording.clock import Call, Clock, Note
 from unslow.recording.data import InterpreterUse
+from unslow.recording.samples import InterpreterUsed
 from unslow.recording.sites import Place
 from unslow.recording.tables import SECOND, Table
+
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+"""The arguments of a call."""
 
 
 class InterpreterRow:
@@ -34,6 +39,7 @@ class Interpreters:
         self._clock = clock
         self._rows: Table[InterpreterRow] = Table(InterpreterRow)
         self._made_at: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
+        self._made_with: weakref.WeakKeyDictionary[Any, Given] = weakref.WeakKeyDictionary()
 
     def install(self, patches: seams.Patches, module: str) -> None:
         """Start to watch the interpreter of one module."""
@@ -51,6 +57,8 @@ class Interpreters:
     def _note_made(self, call: Call) -> None:
         self._made_at[call.args[0]] = call.place
         row = self._rows.row(*call.place)
+        if row.made and self._clock.samples.wants(InterpreterUsed, call.place, 1):
+            self._made_with[call.args[0]] = call.args[1:], dict(call.kwargs)
         row.made += 1
         row.make_at[call.place] = row.make_at.get(call.place, 0) + call.own
 
@@ -64,6 +72,21 @@ class Interpreters:
         row = self._rows.row(*call.place)
         row.invocations += 1
         row.invoke_ns += call.own
+        given = self._made_with.pop(call.args[0], None)
+        if given is not None:
+            self._keep(call.args[0], *given)
+
+    def _keep(self, interpreter: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        """Keep how an interpreter was made and what it was given, for an experiment."""
+        inputs = {
+            details["index"]: interpreter.get_tensor(details["index"])
+            for details in interpreter.get_input_details()
+        }
+        given = [each for each in (*arguments, *keywords.values()) if isinstance(each, bytes)]
+        sample = InterpreterUsed(type(interpreter), arguments, keywords, inputs)
+        made_at = self._made_at[interpreter]
+        if self._clock.samples.wants(InterpreterUsed, made_at, 1):
+            self._clock.samples.keep(made_at, sample, size_of([given, inputs]))
 
     def rows(self) -> list[InterpreterUse]:
         """The interpreters so far."""

@@ -5,28 +5,57 @@ from __future__ import annotations
 import functools
 import weakref
 from _thread import get_ident
+from time import process_time_ns
 from typing import Any
 
 from unslow import seams
 from unslow.finding import Site
+from unslow.recording import pipelines
 from unslow.recording.bridges import Bridges
 from unslow.recording.clock import KERAS, Call, Clock, hide_caller, now
 from unslow.recording.data import Iteration, Stage
+from unslow.recording.samples import DatasetMade
 from unslow.recording.sites import Place
 from unslow.recording.tables import SECOND, Table
 
-MOST_STAGES = 64
+LARGE = 64 * 2**20
+"""Bytes of data in a dataset from which it is not kept alive for experiments."""
 
 
 class IterationRow:
-    """Iterators made, elements taken and nanoseconds waited at one place."""
+    """Iterators made, elements taken and nanoseconds waited at one place.
 
-    __slots__ = ("bridge_ns", "elements", "iterators", "keras", "make_ns", "stages", "wait_ns")
+    `work_ns`: from each element to the next wait for the same iterator, `of`, whose last
+    wait ended at `ended`; the recorder had then taken `recorder` in all, and the process
+    `cpu` of CPU time, of which `work_cpu_ns` in such stretches. `epochs`: iterators made
+    over `first`, the pipeline whose `stages` are known.
+    """
+
+    __slots__ = (
+        "bridge_ns",
+        "cpu",
+        "elements",
+        "ended",
+        "epochs",
+        "first",
+        "iterators",
+        "keras",
+        "make_ns",
+        "of",
+        "recorder",
+        "stages",
+        "wait_ns",
+        "work_cpu_ns",
+        "work_ns",
+    )
 
     def __init__(self) -> None:
         self.iterators = self.elements = self.wait_ns = self.bridge_ns = self.make_ns = 0
+        self.work_ns = self.work_cpu_ns = self.of = self.ended = self.recorder = self.cpu = 0
+        self.epochs = 0
         self.keras = False
         self.stages: tuple[Stage, ...] = ()
+        self.first: weakref.ref[Any] | None = None
 
 
 class Iterators:
@@ -36,6 +65,8 @@ class Iterators:
         self._clock = clock
         self._bridges = bridges
         self._rows: Table[IterationRow] = Table(IterationRow)
+        self._held: set[int] = set()
+        """Identities of the datasets with data of their own that are kept for experiments."""
         self._made_at: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
 
     def install(self, patches: seams.Patches) -> None:
@@ -67,24 +98,44 @@ class Iterators:
         row.iterators += 1
         row.make_ns += call.inclusive
         row.keras = row.keras or call.thread.context.within(KERAS)
-        if not row.stages:
+        if row.first is not None:
+            row.epochs += row.first() is dataset
+            return
+        row.first = weakref.ref(dataset)
+        row.epochs = 1
+        # Looking at a stage's settings makes arrays of tensors.
+        call.thread.muted = True
+        try:
             row.stages = self.stages(dataset)
+            if not call.thread.tracing:
+                self._keep(call.place, DatasetMade(dataset, row.stages))
+        finally:
+            call.thread.muted = False
+
+    def _keep(self, place: Place, made: DatasetMade) -> None:
+        """Keep a line's first dataset for the experiments; one with much data as long as others do.
+
+        One is enough: a line that iterates over several is spoken of by its first.
+        """
+        samples = self._clock.samples
+        if not samples.wants(DatasetMade, place, 1):
+            return
+        held = pipelines.held(made.dataset)
+        size = sum(stage.nbytes for stage in held if id(stage.dataset) not in self._held)
+        if size > LARGE:
+            samples.keep(place, DatasetMade(weakref.ref(made.dataset), made.stages), 0)
+            return
+        samples.keep(place, made, size)
+        self._held.update(id(stage.dataset) for stage in held)
 
     def stages(self, dataset: Any) -> tuple[Stage, ...]:
         """The stages of a pipeline, the last first; of several inputs the first is followed."""
         found: list[Stage] = []
-        while dataset is not None and len(found) < MOST_STAGES:
-            kind = type(dataset).__name__.strip("_").removesuffix("Dataset").removesuffix("V2")
-            size = getattr(dataset, "_batch_size", None)
-            try:
-                batch_size = None if size is None else int(size)
-            except (TypeError, ValueError):
-                batch_size = None
-            place = self._made_at.get(dataset)
+        for stage in pipelines.chain(dataset):
+            place = self._made_at.get(stage.dataset)
             site = None if place is None else self._clock.sites.site(place)
-            found.append(Stage(kind, site, batch_size))
-            inputs = dataset._inputs() if hasattr(dataset, "_inputs") else ()
-            dataset = inputs[0] if inputs else None
+            size = stage.settings.get("batch_size")
+            found.append(Stage(stage.kind, site, size, pipelines.work_of(stage)))
         return tuple(found)
 
     def _watch_next(self, original: Any) -> Any:
@@ -103,6 +154,7 @@ class Iterators:
                     hide_caller(error)
                     raise
             before = bridges.busy(pipeline=True) if thread.main else []
+            cpu = process_time_ns() if thread.main else 0
             start = now()
             taken = 0
             try:
@@ -120,7 +172,15 @@ class Iterators:
                 if thread.main:
                     row.wait_ns += spent
                     row.bridge_ns += bridges.waited(before, place, "input", spent)
-                clock.own_cost(thread, now() - start - spent)
+                    if row.of == id(iterator):
+                        recorded = thread.recorder - row.recorder
+                        row.work_ns += max(start - row.ended - recorded, 0)
+                        row.work_cpu_ns += max(cpu - row.cpu - recorded, 0)
+                    row.of = id(iterator) if taken else 0
+                    row.cpu = process_time_ns()
+                ended = now()
+                clock.own_cost(thread, ended - start - spent)
+                row.ended, row.recorder = ended, thread.recorder
 
         return clock.disguise(next_element)
 
@@ -137,7 +197,12 @@ class Iterators:
             line.wait_ns += row.wait_ns
             line.bridge_ns += row.bridge_ns
             line.make_ns += row.make_ns
-            line.stages = line.stages or row.stages
+            line.work_ns += row.work_ns
+            line.work_cpu_ns += row.work_cpu_ns
+            if line.first is None:
+                line.stages, line.first = row.stages, row.first
+            if line.first is not None and line.first == row.first:
+                line.epochs += row.epochs
             line.keras = line.keras or row.keras
         return [
             Iteration(
@@ -149,6 +214,9 @@ class Iterators:
                 make_seconds=line.make_ns / SECOND,
                 stages=line.stages,
                 keras=line.keras,
+                epochs=line.epochs,
+                work_seconds=line.work_ns / SECOND,
+                work_cpu_seconds=line.work_cpu_ns / SECOND,
             )
             for site, line in lines.items()
         ]

@@ -10,6 +10,7 @@ from unslow import seams
 from unslow.finding import Site
 from unslow.recording.clock import KERAS, Call, Clock, Context, ThreadClock, hide_caller
 from unslow.recording.data import CallbackTime, KerasCall
+from unslow.recording.keras_samples import KerasSamples
 from unslow.recording.sites import Place, calling_frame
 from unslow.recording.tables import SECOND, Table
 
@@ -50,6 +51,7 @@ class KerasCalls:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._samples = KerasSamples(clock)
         self._rows: Table[KerasRow] = Table(KerasRow)
         self._callbacks: Table[CallbackRow] = Table(CallbackRow)
         self._hooks: dict[Any, tuple[type, str, Any]] = {}
@@ -73,9 +75,11 @@ class KerasCalls:
         patches.replace(seams.KERAS_CALLBACKS, self._watch_callbacks)
 
     def _watch(self, method: str, original: Any, **more: Any) -> Any:
-        return self._clock.within(original, KERAS, self._noter(method), label=method, **more)
+        return self._clock.within(
+            original, KERAS, self._noter(method, original), label=method, **more
+        )
 
-    def _noter(self, method: str) -> Any:
+    def _noter(self, method: str, original: Any) -> Any:
         def note(call: Call) -> None:
             row = self._rows.row(*call.place, method)
             model = call.args[0] if call.args else None
@@ -84,6 +88,7 @@ class KerasCalls:
             if method == "compile" and row.run_eagerly:
                 self._compiled_eagerly[model] = call.place
             if method in ("compile", "model", "load_model"):
+                self._samples.made(call, method)
                 return
             if row.run_eagerly:
                 asked_at = self._compiled_eagerly.get(model, call.place)
@@ -109,6 +114,7 @@ class KerasCalls:
                 size = min(size, rows)
             if size is not None:
                 row.batch_size = size if row.batch_size is None else min(row.batch_size, size)
+            self._samples.called(call, method, original, rows)
 
         return note
 
@@ -136,7 +142,9 @@ class KerasCalls:
             if self._clock.sites.foreign[code.co_filename]:
                 continue
             place = self._clock.sites.keep(code, -1)
-            watched = self._clock.within(function, f"callback {hook}", self._hook_noter(place))
+            watched = self._clock.within(
+                function, f"callback {hook}", self._hook_noter(place, hook)
+            )
             setattr(kind, hook, watched)
             self._hooks[watched] = (kind, hook, function)
 
@@ -146,11 +154,12 @@ class KerasCalls:
             setattr(kind, hook, function)
         self._hooks.clear()
 
-    def _hook_noter(self, definition: Place) -> Any:
+    def _hook_noter(self, definition: Place, hook: str) -> Any:
         def note(call: Call) -> None:
             row = self._callbacks.row(*definition, *call.place)
             row.calls += 1
             row.ns += call.inclusive
+            self._samples.hook_called(call, definition, hook)
 
         return note
 

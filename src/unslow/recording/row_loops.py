@@ -6,14 +6,20 @@ from typing import Any
 
 from unslow import seams
 from unslow.finding import Site
+from unslow.recording.arrays import size_of
 from unslow.recording.clock import Call, Clock, ThreadClock
 from unslow.recording.data import RowLoop
 from unslow.recording.keras_calls import rows_of
+from unslow.recording.samples import RowLoopCall
 from unslow.recording.steps import claims_of
 from unslow.recording.tables import SECOND, Table
 
 MAP = "map_fn"
 """The context of an eager `tf.map_fn`."""
+
+
+SLOW = 50_000_000
+"""Nanoseconds from which a call is hot at its first time."""
 
 
 class LoopRow:
@@ -47,7 +53,12 @@ class RowLoops:
 
     def _note(self, call: Call) -> None:
         elements = call.args[1] if len(call.args) > 1 else call.kwargs.get("elems")
-        self._rows.row(*call.place).rows += rows_of(elements)
+        row = self._rows.row(*call.place)
+        hot = row.rows or call.inclusive > SLOW
+        if hot and call.result is not None and self._clock.samples.wants(RowLoopCall, call.place):
+            sample = RowLoopCall(call.args, call.kwargs)
+            self._clock.samples.keep(call.place, sample, size_of(elements))
+        row.rows += rows_of(elements)
 
     def _note_traced(self, call: Call) -> None:
         site = self._clock.sites.innermost(seams.mapped_stack())

@@ -6,10 +6,18 @@ import functools
 from typing import Any
 
 from unslow import seams
+from unslow.recording.arrays import size_of
 from unslow.recording.clock import Call, Clock, ThreadClock
 from unslow.recording.data import Sync
+from unslow.recording.samples import TensorRead
 from unslow.recording.sites import calling_frame
 from unslow.recording.tables import SECOND, Table
+
+MOST_SAMPLES = 2
+"""Tensors that are kept of one place."""
+
+SLOW = 10_000
+"""Nanoseconds from which a copy is worth an experiment."""
 
 
 class SyncRow:
@@ -37,7 +45,11 @@ class Syncs:
             patches.replace(seam, functools.partial(self._watch, seam.attribute))
 
     def _watch(self, name: str, original: Any) -> Any:
-        rows = self._rows
+        rows, samples = self._rows, self._clock.samples
+
+        def keep(call: Call) -> None:
+            if samples.wants(TensorRead, call.place, MOST_SAMPLES):
+                samples.keep(call.place, TensorRead(call.args[0], name), size_of(call.args[0]))
 
         def note(call: Call) -> None:
             call.thread.syncing = False
@@ -45,6 +57,8 @@ class Syncs:
             if asking is not None and seams.in_library(asking.f_code.co_filename):
                 return
             row = rows.row(call.thread.main, *call.place, name)
+            if name == "numpy" and row.calls and call.own > SLOW:
+                keep(call)
             row.calls += 1
             row.ns += call.own
             row.bytes += getattr(call.result, "nbytes", 8)

@@ -9,10 +9,12 @@ from typing import Any, cast
 
 from unslow import seams
 from unslow.finding import Site
+from unslow.recording.arrays import size_of
 from unslow.recording.bridges import Bridges
 from unslow.recording.clock import Call, Clock, ThreadClock, hide_caller
 from unslow.recording.data import FunctionCalls, FunctionsMade, Retrace, Tracing
-from unslow.recording.sites import code_of
+from unslow.recording.samples import FEW, EagerCall, FirstCall, FunctionCall, TracedCall
+from unslow.recording.sites import NOWHERE, Place, code_of
 from unslow.recording.tables import SECOND, Table
 
 EAGER_CALL = "compiled function run op by op"
@@ -24,14 +26,17 @@ MOST_VALUES = 5
 LONGEST_VALUE = 60
 """Characters of such a value."""
 
+MOST_TRACED = 8
+"""Calls of one place that set off a trace, kept with their arguments."""
+
 
 class TraceRow:
     """The traces of one Python function set off at one place."""
 
-    __slots__ = ("functions", "nodes", "ns", "reasons", "traces")
+    __slots__ = ("functions", "nodes", "ns", "reasons", "start_ns", "traces")
 
     def __init__(self) -> None:
-        self.traces = self.functions = self.ns = self.nodes = 0
+        self.traces = self.functions = self.ns = self.start_ns = self.nodes = 0
         self.reasons: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
 
     def blame(self, argument: str, reason: str, value: str) -> None:
@@ -45,10 +50,13 @@ class TraceRow:
 class CountRow:
     """Calls and nanoseconds at one place."""
 
-    __slots__ = ("calls", "eager", "first_ns", "ns")
+    __slots__ = ("calls", "eager", "first_ns", "ns", "start_ns")
 
     def __init__(self) -> None:
-        self.calls = self.ns = self.first_ns = self.eager = 0
+        self.calls = self.ns = self.first_ns = self.start_ns = self.eager = 0
+
+    def eager_calls(self) -> int:
+        return self.eager
 
 
 class Functions:
@@ -62,6 +70,7 @@ class Functions:
         self._calls: Table[CountRow] = Table(CountRow)
         self._names: dict[int, str] = {}
         self._nodes: dict[int, int] = {}
+        self._made_at: dict[int, Place] = {}
         self.loops: dict[str, Site] = {}
 
     def install(self, patches: seams.Patches) -> None:
@@ -96,6 +105,7 @@ class Functions:
         row = self._traces.row(call.thread.main, *call.place, function)
         row.traces += 1
         row.ns += call.own
+        row.start_ns = row.start_ns or call.own
         if call.result is not None:
             nodes = seams.node_count(call.result.graph)
             row.nodes = max(row.nodes, nodes)
@@ -120,9 +130,12 @@ class Functions:
 
     def _note_made(self, call: Call) -> None:
         function = call.args[1] if len(call.args) > 1 else call.kwargs.get("python_function")
-        row = self._made.row(*call.place, self._function_key(function))
+        key = self._function_key(function)
+        row = self._made.row(*call.place, key)
         row.calls += 1
         row.ns += call.own
+        if row.calls > 1:
+            self._made_at[key] = call.place
 
     def _watch_call(self, original: Any) -> Any:
         clock = self._clock
@@ -148,26 +161,58 @@ class Functions:
         return True
 
     def _note_call(self, call: Call) -> None:
-        row = self._calls.row(
-            call.thread.main, *call.place, self._function_key(call.args[0].python_function)
-        )
+        key = self._function_key(call.args[0].python_function)
+        row = self._calls.row(call.thread.main, *call.place, key)
         row.calls += 1
         # Its execution is a watched call of its call.own, in the same part.
         spent = call.own + call.thread.executed
         call.thread.executed = 0
         row.ns += spent
-        if call.thread.traces != call.thread.traces_before.pop():
+        traced = call.thread.traces != call.thread.traces_before.pop()
+        if traced:
             row.first_ns += spent
+            row.start_ns = row.start_ns or spent
         before = call.thread.busy_before.pop()
         if before and not call.thread.busy_before:
             self._bridges.waited(before, call.place, "graph", spent)
+        if traced or row.calls > 1:
+            self._keep(call, key, row, traced)
+
+    def _keep(self, call: Call, key: int, row: CountRow, traced: bool) -> None:
+        """Keep a call of the user's functions, where such a one is wanted."""
+        samples = self._clock.samples
+        wants, place = samples.wants, call.place
+        made_at = self._made_at.get(key, NOWHERE) if traced else NOWHERE
+        plain = row.calls > 1 and wants(FunctionCall, place, FEW)
+        retraced = traced and row.calls > 1 and wants(TracedCall, place, MOST_TRACED)
+        first = made_at != NOWHERE and wants(FirstCall, made_at, FEW)
+        if not (plain or retraced or first) or not call.thread.main or self._is_foreign(key):
+            return
+        function, arguments = call.args[0], call.args[1:]
+        owner = seams.bound_owner(function)
+        size = size_of((arguments, call.kwargs))
+        if plain:
+            samples.keep(place, FunctionCall(function, arguments, call.kwargs, owner), size)
+        if retraced:
+            samples.keep(place, TracedCall(function, arguments, call.kwargs, owner), size)
+        if first and function.experimental_get_tracing_count() == 1:
+            samples.keep(made_at, FirstCall(function, arguments, call.kwargs, owner), size)
+
+    def _is_foreign(self, function: int) -> bool:
+        code = self._clock.sites.codes.get(function)
+        return code is None or self._clock.sites.foreign[code.co_filename]
 
     def _note_eager_call(self, call: Call) -> None:
-        row = self._calls.row(
-            call.thread.main, *call.place, self._function_key(call.args[0].python_function)
-        )
+        key = self._function_key(call.args[0].python_function)
+        row = self._calls.row(call.thread.main, *call.place, key)
         row.calls += 1
         row.eager += 1
+        samples = self._clock.samples
+        if row.eager > 1 and samples.wants(EagerCall, call.place) and call.thread.main:
+            function, arguments = call.args[0], call.args[1:]
+            owner = seams.bound_owner(function)
+            sample = EagerCall(function, arguments, call.kwargs, owner, row.eager_calls)
+            samples.keep(call.place, sample, size_of((arguments, call.kwargs)))
 
     def tracings(self) -> list[Tracing]:
         """Traces so far, by the line that set them off and the function traced."""
@@ -191,6 +236,7 @@ class Functions:
                         for (argument, reason), (count, values) in list(row.reasons.items())
                     ),
                     main=bool(main),
+                    start_seconds=row.start_ns / SECOND,
                 )
             )
         return found
@@ -223,6 +269,7 @@ class Functions:
                         nodes=self._nodes.get(cast(int, function), 0),
                         eager=row.eager,
                         main=bool(main),
+                        start_seconds=row.start_ns / SECOND,
                     )
                 )
         return found

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from unslow import seams
 from unslow.catalogue.border import _facts, _lines, _loops
 from unslow.catalogue.page import (
     Page,
@@ -17,12 +18,16 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Finding
+from unslow.recording.arrays import size_of
 from unslow.recording.data import Conversion, Recording
+from unslow.recording.samples import Converted, OpCall
 from unslow.source.module import UNKNOWN
 from unslow.source.values import is_tensor_function
 
 if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
     from unslow.source.bindings import Loop
     from unslow.source.module import Module
 
@@ -54,6 +59,11 @@ LOADERS = frozenset(
         *("matplotlib.pyplot.imread", "skimage.io.imread"),
     }
 )
+
+ONCE = "convert once before the loop"
+
+SECONDS = 0.1
+"""What one run of a trial may take."""
 
 NOTE = (
     "An array takes the data type of the tensors it meets in an op; a tensor keeps its own, and "
@@ -196,6 +206,7 @@ print("total", round(float(total), 2))
                 "bytes": nbytes,
                 "dtype": largest.dtype,
                 "seconds_per_call": cost.seconds / repeats,
+                "op_seconds": _repeated_op_seconds(recording, rows),
             }
             message = (
                 f"The same {largest.dtype} array of {bytes_text(largest.bytes / largest.calls)} "
@@ -203,6 +214,26 @@ print("total", round(float(total), 2))
                 f"{seconds_text(cost.seconds / repeats)} each."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The op or the conversion with the array, and with a tensor that is there."""
+        evidence = finding.evidence
+        ops = [
+            call for call in samples.at(OpCall, finding.site) if _array_position(call) is not None
+        ]
+        arrays = [
+            each for each in samples.at(Converted, finding.site) if not isinstance(each.value, list)
+        ]
+        if arrays:
+            largest = max(arrays, key=lambda each: int(each.value.nbytes))
+            yield _converted_once(largest, evidence["seconds_per_call"], evidence["calls"])
+        elif not ops:
+            yield Untried("The array was too large to be kept.")
+        elif any(_changes_state(call) for call in ops):
+            yield Untried("The op with the array changes a variable, or another state.")
+        else:
+            share = max(1.0, evidence["op_seconds"] / finding.cost.seconds)
+            yield _replayed(max(ops, key=lambda call: size_of(call.arguments)), share)
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Large arrays that are the same in every round, given to ops in a loop."""
@@ -225,6 +256,91 @@ print("total", round(float(total), 2))
 
 def _repeated_seconds(row: Conversion) -> float:
     return row.seconds * row.repeats / row.calls
+
+
+def _repeated_op_seconds(recording: Recording, rows: list[Conversion]) -> float:
+    """Seconds of the ops that were given an array again, their own work included."""
+    spent = {op.op: op.seconds for op in _lines.ops_at(recording, rows[0].site)}
+    return sum(spent.get(row.op, 0.0) * row.repeats / row.calls for row in rows)
+
+
+def _converted_once(sample: Converted, each: float, calls: int) -> Trial:
+    """The conversions of some rounds, against one for all of them."""
+    import tensorflow as tf
+
+    rounds = max(2, min(calls, int(SECONDS / each) if each else calls, 50))
+
+    def convert() -> Any:
+        return tf.convert_to_tensor(sample.value, sample.dtype)
+
+    def every_round() -> Any:
+        tensor = convert()
+        for _ in range(rounds - 1):
+            tensor = convert()
+        return tensor
+
+    return Trial(
+        Way("a conversion in every round", every_round),
+        (Way(ONCE, convert),),
+        f"{rounds} rounds with your array of {bytes_text(sample.value.nbytes)}",
+        # The finding's cost leaves out the first conversion.
+        share=rounds / (rounds - 1),
+    )
+
+
+def _replayed(call: OpCall, share: float) -> Trial:
+    """An op with the array, against the op with a tensor made of it before."""
+    position = _array_position(call)
+    assert position is not None
+    array = call.arguments[position]
+    ready: list[Any] = []
+
+    def run(value: Any) -> Any:
+        arguments = (*call.arguments[:position], value, *call.arguments[position + 1 :])
+        return seams.run_eager_op(*arguments)
+
+    def prepare() -> None:
+        if not ready:
+            ready.append(_tensor_that_fits(call, array, run))
+
+    return Trial(
+        Way(f"{call.op} with the array", lambda: run(array)),
+        (Way(ONCE, lambda: run(ready[0]), before=prepare, note=NOTE),),
+        f"{call.op} and your array of {bytes_text(array.nbytes)}",
+        share=share,
+    )
+
+
+def _tensor_that_fits(call: OpCall, array: Any, run: Callable[[Any], Any]) -> Any:
+    """The array as a tensor of the type that the op gives it: its own, or that of the others."""
+    import tensorflow as tf
+
+    own = tf.convert_to_tensor(array)
+    others = {each.dtype for each in call.arguments if isinstance(each, tf.Tensor)} - {own.dtype}
+    for dtype in others:
+        try:
+            run(own)
+        except (tf.errors.InvalidArgumentError, TypeError):
+            own = tf.cast(array, dtype)
+    return own
+
+
+def _array_position(call: OpCall) -> int | None:
+    """Where among an op's arguments its array stands."""
+    import numpy as np
+
+    for position, value in enumerate(call.arguments):
+        if position > 2 and isinstance(value, np.ndarray) and value.ndim:
+            return position
+    return None
+
+
+def _changes_state(call: OpCall) -> bool:
+    """Whether an op is given a variable or another resource."""
+    return any(
+        getattr(getattr(value, "dtype", None), "name", "") in ("resource", "variant")
+        for value in call.arguments
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -373,7 +489,7 @@ def _alternatives(module: Module, loop: Loop, uses: list[_Use]) -> tuple[Alterna
     safe = all(use.sure for use in uses)
     return (
         Alternative(
-            "convert once before the loop",
+            ONCE,
             "safe" if safe else "unsafe",
             edits,
             note="" if safe else NOTE,

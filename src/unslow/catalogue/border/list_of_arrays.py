@@ -16,10 +16,13 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Finding
 from unslow.recording.data import Recording
+from unslow.recording.samples import Converted
 
 if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
     from unslow.source.module import Module
 
 CALLS = ("tensorflow.convert_to_tensor", "tensorflow.constant", "tensorflow.stack")
@@ -28,6 +31,11 @@ LEAST_NUMBERS = 1000
 
 KEPT = frozenset({"float16", "float32", "float64", "int32", "bool"})
 """Data types that TensorFlow keeps when it reads arrays number by number."""
+
+STACKED = "np.stack first"
+
+MOST_NUMBERS = 1_000_000
+"""Numbers that an experiment converts one by one."""
 
 NOTE = (
     "Where the list is empty np.stack raises. TensorFlow reads arrays in a list of other integer "
@@ -161,6 +169,30 @@ print("shapes", means.shape, sizes.shape, corners.shape, stacked.shape, rows.sha
             )
             yield self.problem(site.at_line, message, cost, evidence)
 
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """A list as it is, against one array stacked of it."""
+        lists = [each for each in samples.at(Converted, finding.site) if type(each.value) is list]
+        if not lists:
+            yield Untried("The lists were too large to be kept.")
+            return
+        import numpy as np
+        import tensorflow as tf
+
+        sample = max(lists, key=lambda each: len(each.value))
+        most = max(1, MOST_NUMBERS // max(1, sample.value[0].size))
+        arrays = sample.value[:most]
+        yield Trial(
+            Way("the list", lambda: tf.convert_to_tensor(arrays, sample.dtype)),
+            (
+                Way(
+                    STACKED,
+                    lambda: tf.convert_to_tensor(np.stack(arrays), sample.dtype),
+                    note=NOTE,
+                ),
+            ),
+            f"a list of {len(arrays)} of your arrays",
+        )
+
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Lists of arrays that are given to a conversion."""
         for call in module.calls_to(*CALLS):
@@ -247,11 +279,7 @@ def _alternatives(
     same = element.dtype in KEPT and module.argument(call, 1, "dtype") is None
     filled = bool(count) or _is_filled(module, source)
     safe = same and filled and element.shape is not None
-    return (
-        Alternative(
-            "np.stack first", "safe" if safe else "unsafe", edits, note="" if safe else NOTE
-        ),
-    )
+    return (Alternative(STACKED, "safe" if safe else "unsafe", edits, note="" if safe else NOTE),)
 
 
 def _is_filled(module: Module, source: ast.expr) -> bool:

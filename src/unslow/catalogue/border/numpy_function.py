@@ -6,13 +6,16 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.border import _facts, _loops
+from unslow.catalogue.border import _bridges, _facts, _lines, _loops
 from unslow.catalogue.page import Page, by_line, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.pipelines import _consumers
-from unslow.finding import Finding
+from unslow.finding import Claim, Finding, Site
 from unslow.recording.data import Bridge, Recording
+from unslow.recording.samples import BridgeCall
 
 if TYPE_CHECKING:
+    from unslow.catalogue.trial import Trial, Untried
+    from unslow.recording.samples import Samples
     from unslow.source.module import Function, Module
 
 KINDS = ("numpy_function", "py_function")
@@ -90,25 +93,25 @@ class NumpyFunction(Page):
 import numpy as np
 import tensorflow as tf
 
-scans = np.random.default_rng(0).integers(0, 256, (4000, 48, 48, 3), dtype=np.uint8)
-angle, center = 0.3, 23.5
+scans = np.random.default_rng(0).integers(0, 256, (6000, 32, 32, 3), dtype=np.uint8)
+angle, center = 0.3, 15.5
 
 
 def rotate(scan):
-    y, x = np.mgrid[:48, :48] - center
+    y, x = np.mgrid[:32, :32] - center
     columns = np.rint(np.cos(angle) * x - np.sin(angle) * y + center).astype(int)
     rows = np.rint(np.sin(angle) * x + np.cos(angle) * y + center).astype(int)
-    inside = (columns >= 0) & (columns < 48) & (rows >= 0) & (rows < 48)
-    rotated = scan[rows.clip(0, 47), columns.clip(0, 47)]
+    inside = (columns >= 0) & (columns < 32) & (rows >= 0) & (rows < 32)
+    rotated = scan[..., rows.clip(0, 31), columns.clip(0, 31), :]
     return np.where(inside[..., None], rotated, 0).astype(np.uint8)
 
 
 def augment(scan):
     scan = tf.numpy_function(rotate, [scan], tf.uint8)  # <- slow
-    return tf.ensure_shape(scan, (48, 48, 3))
+    return tf.ensure_shape(scan, (32, 32, 3))
 
 
-dataset = tf.data.Dataset.from_tensor_slices(scans).map(augment).batch(50)
+dataset = tf.data.Dataset.from_tensor_slices(scans).map(augment).batch(200)
 brightness = 0.0
 for batch in dataset:
     brightness += float(tf.reduce_mean(tf.cast(batch, tf.float32)))
@@ -119,24 +122,25 @@ print("brightness", round(brightness))
 import numpy as np
 import tensorflow as tf
 
-scans = np.random.default_rng(0).integers(0, 256, (4000, 48, 48, 3), dtype=np.uint8)
-angle, center = 0.3, 23.5
+scans = np.random.default_rng(0).integers(0, 256, (6000, 32, 32, 3), dtype=np.uint8)
+angle, center = 0.3, 15.5
 
 
-def rotate(batch):
-    cos, sin = np.cos(angle), np.sin(angle)
-    right, down = center * (1 - cos + sin), center * (1 - sin - cos)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=batch,
-        transforms=tf.constant([[cos, -sin, right, sin, cos, down, 0, 0]], tf.float32),
-        output_shape=(48, 48),
-        fill_value=0,
-        interpolation="NEAREST",
-        fill_mode="CONSTANT",
-    )
+def rotate(scan):
+    y, x = np.mgrid[:32, :32] - center
+    columns = np.rint(np.cos(angle) * x - np.sin(angle) * y + center).astype(int)
+    rows = np.rint(np.sin(angle) * x + np.cos(angle) * y + center).astype(int)
+    inside = (columns >= 0) & (columns < 32) & (rows >= 0) & (rows < 32)
+    rotated = scan[..., rows.clip(0, 31), columns.clip(0, 31), :]
+    return np.where(inside[..., None], rotated, 0).astype(np.uint8)
 
 
-dataset = tf.data.Dataset.from_tensor_slices(scans).batch(50).map(rotate)
+def augment(scan):
+    scan = tf.numpy_function(rotate, [scan], tf.uint8)
+    return tf.ensure_shape(scan, (None, 32, 32, 3))
+
+
+dataset = tf.data.Dataset.from_tensor_slices(scans).batch(200).map(augment)
 brightness = 0.0
 for batch in dataset:
     brightness += float(tf.reduce_mean(tf.cast(batch, tf.float32)))
@@ -226,7 +230,7 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
         for site, bridges in by_line(rows):
             calls = sum(row.calls for row in bridges)
             cost = cost_of(
-                (claim for row in bridges for claim in row.claims),
+                (claim for row in bridges for claim in _claims(recording, row)),
                 calls=calls,
                 nbytes=sum(row.bytes for row in bridges),
             )
@@ -257,6 +261,16 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
             )
             yield self.problem(site.at_line, message, cost, evidence)
 
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The function without its bridge, in batches, and what else does the same."""
+        evidence = finding.evidence
+        yield from _bridges.trials(
+            samples.at(BridgeCall, finding.site),
+            evidence["seconds_per_call"],
+            evidence["pipeline"],
+            evidence["threads"],
+        )
+
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Bridges in a function that a pipeline or a loop calls for every element."""
         for call in module.calls_to(*CALLS):
@@ -284,6 +298,21 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
                 f"({again.text}). Python in a graph runs under one lock and is not optimised."
             )
             yield self.suspicion(module, call, message, {"where": "compiled function"})
+
+
+def _claims(recording: Recording, row: Bridge) -> tuple[Claim, ...]:
+    """The waiting for a function, and for the way to it and back where calls came in turn."""
+    if not row.seconds:
+        return row.claims
+    crossing = row.calls * row.crossing_seconds / row.seconds
+    part = "input" if row.pipeline else "graph"
+    return row.claims + tuple(
+        extra
+        for each in row.claims
+        for extra in _lines.claim_at_most(
+            recording, Site(each.path, each.line, cell=each.cell), part, each.seconds * crossing
+        )
+    )
 
 
 def _is_seldom(module: Module, call: ast.Call) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unslow.catalogue.border import _facts, _lines
 from unslow.catalogue.page import (
@@ -16,13 +16,16 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Claim, Finding, Site
 from unslow.recording import data
 from unslow.recording.data import Recording
+from unslow.recording.samples import RowLoopCall
 from unslow.source.module import UNKNOWN
 from unslow.source.values import is_tensor_function
 
 if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
     from unslow.source.module import Module
 
 LEAST_ROWS = 100
@@ -63,10 +66,18 @@ LARGE_ROW = 100_000
 
 STACKERS = frozenset({"tensorflow.stack", "tensorflow.convert_to_tensor"})
 
+VECTORIZED_MAP = "tf.vectorized_map"
+
+SECONDS = 0.25
+"""What one run of a trial may take; fewer rows are taken of slow loops."""
+
 NOTE = (
     "All rows are worked on at once: sums may differ in the last digits, random ops draw other "
     "numbers, more memory is used at a time, and a few ops cannot be vectorized."
 )
+
+PARAMETERS = ("dtype", "parallel_iterations", "back_prop", "swap_memory", "infer_shape", "name")
+"""The positional parameters of `tf.map_fn` after its function and its rows."""
 
 MACHINERY = "TensorList"
 """How the ops begin with which a loop takes rows out and puts results together."""
@@ -193,6 +204,39 @@ print("shapes", entropies.shape, heads.shape, halves.shape)
                     f"{seconds_text(cost.seconds)} there."
                 )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The loop over some of the rows, against all of these at once."""
+        calls = samples.at(RowLoopCall, finding.site)
+        if not calls:
+            yield Untried(
+                "The loop is inside a compiled function: what reaches it there was not kept."
+            )
+            return
+        import tensorflow as tf
+
+        call = calls[0]
+        given = dict(zip(("fn", "elems"), call.arguments, strict=False)) | call.keywords
+        function, rows = given["fn"], given["elems"]
+        each = finding.evidence.get("seconds_per_row", 0.0)
+        most = max(LEAST_ROWS, int(SECONDS / each)) if each else LEAST_ROWS
+        rows = tf.nest.map_structure(lambda tensor: tensor[:most], rows)
+        rest = {name: value for name, value in given.items() if name not in ("fn", "elems")}
+        rest |= dict(zip(PARAMETERS, call.arguments[2:], strict=False))
+
+        def vectorized(rows: Any) -> Any:
+            return tf.vectorized_map(function, rows)
+
+        once = finding.evidence["calls"] == 1
+        if once:
+            # It is traced in every eager call: of one call, more rows make no more of that.
+            vectorized = tf.function(vectorized, autograph=False)
+        yield Trial(
+            Way("tf.map_fn", lambda: tf.map_fn(function, rows, **rest)),
+            (Way(VECTORIZED_MAP, lambda: vectorized(rows), note=NOTE, prepares=once),),
+            f"{len(tf.nest.flatten(rows)[0])} of your rows",
+            functions=(function,),
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """`tf.map_fn` with a body of plain ops, and rows put together again after a loop."""
@@ -331,7 +375,7 @@ def _vectorized(module: Module, call: ast.Call) -> tuple[Alternative, ...]:
     else:
         text = f"{name}({module.text(function)}, {module.text(rows)})"
         edits = (module.replace(call, text), *imports)
-    return (Alternative("tf.vectorized_map", "unsafe", edits, note=NOTE),)
+    return (Alternative(VECTORIZED_MAP, "unsafe", edits, note=NOTE),)
 
 
 def _is_row_loop(module: Module, comprehension: ast.ListComp) -> bool:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from unslow.catalogue.border import _facts, _lines, _loops
 from unslow.catalogue.page import Page, by_line, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Claim, Edit, Finding, Site
 from unslow.recording.data import OpCount, Recording
+from unslow.recording.samples import OpCall
 from unslow.source.bindings import LOOPS, Loop
 
 if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
     from unslow.source.module import Module
 
 SLICES = ("StridedSlice", "GatherV2", "Unpack")
@@ -41,6 +44,12 @@ STACKERS = frozenset(
     {"tensorflow.stack", "tensorflow.concat", "tensorflow.convert_to_tensor"}
     | {"tensorflow.constant"}
 )
+
+AT_ONCE = "take all values out at once"
+UNSTACKED = "tf.unstack once"
+
+MOST_TRIED = 500
+"""Elements that an experiment goes over."""
 
 NOTE = (
     "The elements become NumPy numbers: their division of integers, overflow and printing differ "
@@ -177,6 +186,32 @@ print("kept", kept, "shapes", [size for size in photos.shape], red.shape)
             )
             yield self.problem(site.at_line, message, cost, evidence)
 
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The elements of a tensor one by one, against all in one go."""
+        tensors = [_walked(call) for call in samples.at(OpCall, finding.site)]
+        tensor = next((each for each in tensors if each is not None), None)
+        if tensor is None:
+            yield Untried(
+                "These slices are no single elements: which op would take them all at once "
+                "depends on what the loop does."
+            )
+            return
+        import tensorflow as tf
+
+        tensor = tensor[:MOST_TRIED]
+
+        def arrays(elements: list[Any]) -> list[Any]:
+            return [element.numpy() for element in elements]
+
+        yield Trial(
+            Way("one element after the other", lambda: list(tensor), results=arrays),
+            (
+                Way(AT_ONCE, lambda: list(tensor.numpy()), note=NOTE),
+                Way(UNSTACKED, lambda: tf.unstack(tensor), results=arrays, safety="safe"),
+            ),
+            f"{len(tensor)} of your elements",
+        )
+
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Loops of plain Python over the elements of a tensor that is not short."""
         if module.graph_mode:
@@ -254,6 +289,17 @@ print("kept", kept, "shapes", [size for size in photos.shape], red.shape)
             )
             alternatives = _alternatives(module, loop, list(taken_here), edits, loop)
             yield self.suspicion(module, first, message, _evidence(rounds), alternatives)
+
+
+def _walked(call: OpCall) -> Any:
+    """The tensor that an op takes one whole element out of; `None` where it does another thing."""
+    if call.op != "StridedSlice":
+        return None
+    tensor, begin, *_ = call.arguments[3:]
+    attributes = dict(zip(call.arguments[7::2], call.arguments[8::2], strict=False))
+    if len(begin) != 1 or attributes.get("shrink_axis_mask") != 1:
+        return None
+    return tensor
 
 
 def _is_plain_python(module: Module, node: ast.AST) -> bool:
@@ -394,7 +440,7 @@ def _alternatives(
         if attribute.attr != "numpy" or not isinstance(call, ast.Call) or call.args:
             return ()
         more.append(module.edit(module.end(element), module.end(call), ""))
-    return (Alternative("take all values out at once", "unsafe", (*edits, *more), note=NOTE),)
+    return (Alternative(AT_ONCE, "unsafe", (*edits, *more), note=NOTE),)
 
 
 def _claims(recording: Recording, site: Site, rows: list[OpCount]) -> tuple[Claim, ...]:

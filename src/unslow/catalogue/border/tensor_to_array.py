@@ -16,11 +16,14 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Finding
 from unslow.recording.data import Recording
+from unslow.recording.samples import TensorRead
 from unslow.source.values import is_tensor_function
 
 if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
     from unslow.source.bindings import Loop
     from unslow.source.module import Module
 
@@ -30,6 +33,15 @@ LEAST_SECONDS_PER_CALL = 1e-5
 
 LEAST_NUMBERS = 1000
 """Tensors that the source shows to be smaller are copied in no time."""
+
+READ = "np.asarray, without a copy"
+
+ROUNDS = 4
+
+READ_NOTE = (
+    "On a CPU the array is a view of the tensor: it can be read but not written into, and keeps "
+    "the tensor's memory for as long as it lives."
+)
 
 WAYS = {
     "numpy": ".numpy()",
@@ -187,6 +199,31 @@ print("outputs", np.concatenate(outputs).shape)
                 "each, the wait for their ops included."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """A copy of each tensor, against a view of it."""
+        reads = samples.at(TensorRead, finding.site)
+        if finding.evidence["method"] != "numpy" or not reads:
+            yield Untried(
+                "What to do instead depends on what the loop does with the values; no other "
+                "way to read a tensor is any faster."
+            )
+            return
+        if any("CPU" not in read.tensor.device for read in reads):
+            yield Untried(
+                "The tensors are on a device of their own: its queued ops are part of the time, "
+                "and are over by now."
+            )
+            return
+        import numpy as np
+
+        tensors = [read.tensor for read in reads] * ROUNDS
+        yield Trial(
+            Way(".numpy()", lambda: [tensor.numpy() for tensor in tensors]),
+            (Way(READ, lambda: [np.asarray(tensor) for tensor in tensors], note=READ_NOTE),),
+            f"{len(reads)} of your tensors",
+            exhaustive=False,
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Copies of whole tensors in a loop that need not be made.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterator
 
+from unslow.catalogue.border import _bridges
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -13,9 +15,11 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
-from unslow.catalogue.pipelines import _functions, _stages
+from unslow.catalogue.pipelines import _functions, _processes, _stages
+from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Finding
 from unslow.recording.data import Recording
+from unslow.recording.samples import BridgeCall, Samples
 from unslow.source.module import Function, Module
 
 MOST_CORES = 1.15
@@ -42,6 +46,12 @@ METHODS = frozenset(
         *("decode", "encode", "split", "join", "strip", "lower", "upper", "isalpha", "isdigit"),
         *("flatten", "ravel", "item", "count", "replace", "startswith", "endswith", "format"),
     }
+)
+
+
+PROCESSES_NOTE = (
+    "Each process has its own copy of all that the function uses: what it changes outside its "
+    "result is lost."
 )
 
 
@@ -223,6 +233,41 @@ print(len(scores))
                 f"{seconds_text(cost.seconds)} for them."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The same function in the same stage, called in processes of their own."""
+        calls = samples.at(BridgeCall, finding.site)
+        evidence = finding.evidence
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        if not calls or not calls[0].arguments:
+            yield Untried("No call of the function was kept.")
+            return
+        if calls[0].kind != "numpy_function":
+            yield Untried("The function takes tensors, which do not go to another process.")
+            return
+        if cores < 2 or not _processes.can_fork():
+            yield Untried("Processes could not be tried: one core, or no way to copy the process.")
+            return
+        function, threads = calls[0].function, evidence["threads"]
+        count = min(cores, threads)
+        each = evidence["seconds"] / evidence["calls"] / count
+        bridged = _bridges.Bridged(_bridges.alike(calls, each))
+        workers: list[_processes.Workers] = []
+
+        def start() -> None:
+            if not workers:
+                workers.append(_processes.Workers(function, count))
+
+        def in_worker(*arguments: object) -> object:
+            return workers[0].call(*arguments)
+
+        yield Trial(
+            bridged.mapped("in one process", threads=threads),
+            (bridged.mapped(f"in {count} processes", in_worker, threads, PROCESSES_NOTE, start),),
+            bridged.inputs,
+            functions=(function,),
+            exhaustive=False,
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Python functions in parallel stages that go through their data item by item."""
