@@ -6,13 +6,18 @@ import dataclasses
 from typing import Any
 
 import pytest
-from handmade import a_run
+from handmade import a_run, assert_well_made
 
 from unslow.catalogue.page import Page
 from unslow.catalogue.pipelines.generator_per_row import GeneratorPerRow
 from unslow.catalogue.pipelines.gil_bound_map import GilBoundMap
 from unslow.catalogue.pipelines.input_bound import InputBound
 from unslow.catalogue.pipelines.iterator_recreated import IteratorRecreated
+from unslow.catalogue.pipelines.map_before_batch import MapBeforeBatch
+from unslow.catalogue.pipelines.no_prefetch import NoPrefetch
+from unslow.catalogue.pipelines.sequential_map import SequentialMap
+from unslow.catalogue.pipelines.unbatched_parsing import UnbatchedParsing
+from unslow.catalogue.pipelines.uncached import Uncached
 from unslow.finding import Claim, Finding, Site
 from unslow.plain import to_plain
 from unslow.recording.data import (
@@ -290,6 +295,127 @@ class TestIteratorRecreated:
     )
     def test_silent(self, row: Iteration) -> None:
         assert found(IteratorRecreated(), recording(iterations=(row,))) == []
+
+
+def mapped(work: str, *above: Stage, source: str = "TensorSlice", **changes: Any) -> Iteration:
+    stages = (*above, Stage("Batch", LOOP, 32), Stage("Map", MAP, None, work), Stage(source, None))
+    return iteration(**{"stages": stages, "elements": 2_000, "epochs": 1, **changes})
+
+
+class TestMapBeforeBatch:
+    @pytest.mark.parametrize(
+        ("page", "work"), [(MapBeforeBatch(), "alike"), (UnbatchedParsing(), "parses")]
+    )
+    def test_rows_that_are_all_treated_alike(self, page: Page, work: str) -> None:
+        rows = (mapped(work), mapped(work, site=STEP, wait_seconds=1.0))
+        (finding,) = found(page, recording(iterations=rows))
+        assert finding.site == MAP
+        assert [claim.line for claim in finding.cost.claims] == [10, 11]
+        assert finding.cost.seconds == pytest.approx(4.0)
+        assert finding.cost.calls == 2 * 2_000 * 32
+        assert finding.evidence["seconds_per_row"] == pytest.approx(4.0 / 128_000)
+        assert_well_made(finding, page)
+
+    def test_inside_a_fit(self) -> None:
+        fit = KerasCall(LOOP, "fit", 1, 5.0, 4.0, 0.5, 5.0, steps=4_000)
+        windows = (Window(LOOP, 1.0, 0.8, 0.6, 0.1),)
+        row = mapped("alike", Stage("Prefetch", None), keras=True, elements=0, wait_seconds=0.0)
+        seen = recording(keras_calls=(fit,), windows=windows, iterations=(row,))
+        (finding,) = found(MapBeforeBatch(), seen)
+        assert finding.cost.seconds == pytest.approx(0.75 * 4.0)
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            mapped("plain"),
+            mapped("stateful"),
+            mapped("parses"),
+            mapped("alike", elements=20),
+            mapped("alike", elements=200),
+            mapped("alike", wait_seconds=0.04),
+            mapped("alike", Stage("Map", LOOP, None, "plain")),
+            mapped("alike", Stage("Cache", LOOP)),
+            mapped("alike", source="FlatMap"),
+            mapped("alike", source="Zip"),
+        ],
+        ids=[
+            "rows mixed",
+            "random",
+            "parser",
+            "few rows",
+            "costly rows",
+            "cheap",
+            "other work",
+            "cached",
+            "generator",
+            "unknown source",
+        ],
+    )
+    def test_silent(self, row: Iteration) -> None:
+        assert found(MapBeforeBatch(), recording(iterations=(row,))) == []
+
+
+class TestProposals:
+    """What a run shows of causes that are findings only once an experiment shows a gain."""
+
+    def test_turns_of_work_and_waiting(self) -> None:
+        row = iteration(work_seconds=2.0, work_cpu_seconds=1.0, bridge_seconds=1.5)
+        (finding,) = found(NoPrefetch(), recording(iterations=(row,)))
+        assert finding.site == LOOP.at_line
+        assert finding.cost.seconds == pytest.approx(2.0)
+        assert {c.part: c.seconds for c in finding.cost.claims} == {"input": 1.0, "bridge": 1.0}
+        assert finding.evidence["busy"] == pytest.approx(0.5)
+        assert_well_made(finding, NoPrefetch())
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            iteration(work_seconds=0.2),
+            iteration(work_seconds=2.0, wait_seconds=0.02),
+            iteration(work_seconds=2.0, stages=()),
+            iteration(work_seconds=2.0, stages=(Stage("Prefetch", LOOP),)),
+            iteration(work_seconds=2.0, stages=(Stage("Options", LOOP), Stage("Prefetch", LOOP))),
+        ],
+        ids=["no work", "no wait", "unknown", "prefetched", "prefetched, with options"],
+    )
+    def test_silent_without_turns(self, row: Iteration) -> None:
+        assert found(NoPrefetch(), recording(iterations=(row,))) == []
+
+    def test_the_same_work_in_each_epoch(self) -> None:
+        row = mapped("plain", epochs=4, iterators=4)
+        (finding,) = found(Uncached(), recording(iterations=(row,)))
+        assert finding.site == MAP
+        assert finding.cost.seconds == pytest.approx(0.75 * 3.0)
+        assert_well_made(finding, Uncached())
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            mapped("plain", epochs=1, iterators=4),
+            mapped("plain", Stage("Cache", LOOP), epochs=4),
+            mapped("stateful", epochs=4),
+            mapped("python", epochs=4),
+            mapped("alike", epochs=4),
+        ],
+        ids=["one epoch", "cached", "random", "python", "cheap"],
+    )
+    def test_silent_where_no_cache_helps(self, row: Iteration) -> None:
+        assert found(Uncached(), recording(iterations=(row,))) == []
+
+    def test_costly_rows_with_state(self) -> None:
+        row = mapped("stateful", elements=20)
+        (finding,) = found(SequentialMap(), recording(iterations=(row,)))
+        assert finding.site == MAP
+        assert finding.cost.calls == 20 * 32
+        assert_well_made(finding, SequentialMap())
+
+    @pytest.mark.parametrize(
+        "row",
+        [mapped("stateful"), mapped("plain", elements=20), mapped("python", elements=20)],
+        ids=["cheap rows", "parallel already", "python"],
+    )
+    def test_silent_where_parallel_calls_gain_nothing(self, row: Iteration) -> None:
+        assert found(SequentialMap(), recording(iterations=(row,))) == []
 
 
 def test_findings_are_plain_data() -> None:

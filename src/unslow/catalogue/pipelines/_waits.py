@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from unslow.catalogue.page import by_line, claim, same_line
 from unslow.finding import Claim, Site
-from unslow.recording.data import Bridge, Iteration, Recording
+from unslow.recording.data import Bridge, Iteration, Recording, Stage
 
 RESTARTS = 10
 """Fewer iterators at one line than this are nobody's trouble."""
@@ -23,6 +23,102 @@ class Restarts:
     make_seconds: float
     takes: tuple[Iteration, ...]
     """Where the elements were taken: at the line itself, or at other lines of its function."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """The main thread's waiting for elements at one line: in a loop, or in a `fit`.
+
+    `seconds`, of which `in_bridge` for Python of the pipeline. `whole`: the time of the
+    loop, told by `whole_name`. `rows`: the iterations of the line. `graph_share`: of a fit,
+    the part of its compiled steps that the wait takes.
+    """
+
+    site: Site
+    seconds: float
+    in_bridge: float
+    elements: int
+    whole: float
+    whole_name: str
+    rows: tuple[Iteration, ...]
+    fit: bool = False
+    graph_share: float = 1.0
+
+    @property
+    def work(self) -> float:
+        """Seconds from each element to the wait for the next one; 0 for a fit."""
+        return sum(row.work_seconds for row in self.rows)
+
+    @property
+    def busy(self) -> float:
+        """The part of that in which the process kept a core busy, at most 1."""
+        cpu = sum(row.work_cpu_seconds for row in self.rows)
+        return min(cpu / self.work, 1.0) if self.work > 0 else 1.0
+
+    @property
+    def epochs(self) -> int:
+        """How many times its pipeline was gone through."""
+        return max((row.epochs for row in self.rows), default=0)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of its pipeline, the last first, where they are known."""
+        return next((row.stages for row in self.rows if row.stages), ())
+
+
+def waits(recording: Recording) -> Iterator[Wait]:
+    """All waits of the run, those inside `fit` and compiled functions first."""
+    yield from _fit_waits(recording)
+    yield from _loop_waits(recording)
+
+
+def _loop_waits(recording: Recording) -> Iterator[Wait]:
+    restarted = [row for found in restarts(recording) for row in found.takes]
+    rows = [row for row in recording.iterations if not row.keras and row not in restarted]
+    for site, group in by_line(rows):
+        seconds = sum(row.wait_seconds for row in group)
+        yield Wait(
+            site,
+            seconds,
+            sum(row.bridge_seconds for row in group),
+            sum(row.elements for row in group),
+            max(function_seconds(recording, site), seconds),
+            f"the time at the lines of {site.function}()",
+            tuple(group),
+        )
+
+
+def _fit_waits(recording: Recording) -> Iterator[Wait]:
+    """Waits inside compiled functions, which only the trace windows see, scaled to the run."""
+    for site, windows in by_line(recording.windows):
+        seen = sum(window.graph_seconds for window in windows)
+        if seen <= 0:
+            continue
+        share = sum(window.wait_seconds for window in windows) / seen
+        calls = [
+            row
+            for row in recording.keras_calls
+            if row.method in ("fit", "evaluate", "predict") and same_line(row.site, site)
+        ]
+        if calls:
+            graph = sum(row.graph_seconds for row in calls)
+            whole = sum(row.seconds - row.build_seconds for row in calls)
+            steps = sum(row.steps for row in calls)
+            name = f"the time in {calls[0].method}() without building"
+        else:
+            functions = [
+                row for row in recording.function_calls if row.main and same_line(row.site, site)
+            ]
+            graph = sum(row.seconds for row in functions)
+            whole = graph
+            steps = sum(row.calls for row in functions)
+            name = "the time in the compiled function"
+        if whole <= 0 or share <= 0:
+            continue
+        in_bridge = sum(window.bridge_seconds for window in windows) / seen * graph
+        rows = tuple(r for r in recording.iterations if same_line(r.site, site))
+        wait = share * graph
+        yield Wait(site, wait, in_bridge, steps, whole, name, rows, True, share)
 
 
 def restarts(recording: Recording) -> Iterator[Restarts]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from unslow.catalogue.page import (
     Page,
@@ -16,9 +17,13 @@ from unslow.catalogue.page import (
     seconds_text,
 )
 from unslow.catalogue.pipelines import _functions, _stages
+from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Claim, Finding, Site
 from unslow.recording.data import Bridge, Iteration, Recording
 from unslow.source.module import Function, Module
+
+if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
 
 LEAST_CALLS = 200
 CHEAP_SECONDS = 2e-3
@@ -227,6 +232,17 @@ print(len(scores))
                 "every row crosses from Python on its own."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The same generator with another around it that yields whole batches."""
+        from unslow.catalogue.pipelines import _captured, _ways
+
+        yield from _captured.one_way(
+            _captured.captured_with(finding.site, ("FlatMap",), samples),
+            _ways.yield_batches,
+            # Rows that need no generator at all gain more.
+            exhaustive=False,
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Generators that give cheap rows one by one to a `batch`."""

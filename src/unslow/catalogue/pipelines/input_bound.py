@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from unslow.catalogue.page import (
     Page,
-    by_line,
     cost_of,
     count_text,
     matters,
@@ -15,24 +15,17 @@ from unslow.catalogue.page import (
     seconds_text,
 )
 from unslow.catalogue.pipelines import _waits
+from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Finding, Site
-from unslow.recording.data import Iteration, Recording
+from unslow.recording.data import Recording
+
+if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
 
 SHARE = 0.3
 LOOP_SHARE = 0.6
 LEAST_RUN_SHARE = 0.1
 LEAST_WALL_SHARE = 0.05
-
-
-@dataclass(frozen=True)
-class _Wait:
-    site: Site
-    seconds: float
-    in_bridge: float
-    elements: int
-    whole: float
-    whole_name: str
-    rows: tuple[Iteration, ...]
 
 
 class InputBound(Page):
@@ -69,6 +62,7 @@ class InputBound(Page):
 
     code = "TF301"
     name = "input-bound"
+    also = frozenset({"TF303"})
 
     slow = """\
 import numpy as np
@@ -169,15 +163,16 @@ print(len(means))
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
         """Loops and `fit` calls that waited for their input for a large part of their time."""
         seen: list[Site] = []
-        for wait in (*_fit_waits(recording), *_loop_waits(recording)):
-            if any(same_line(wait.site, site) for site in seen):
+        for each in _waits.waits(recording):
+            wait = _long(recording, each)
+            if wait is None or any(same_line(wait.site, site) for site in seen):
                 continue
             long = wait.seconds >= LEAST_WALL_SHARE * recording.wall
             if long and matters(recording, wait.seconds):
                 seen.append(wait.site)
                 yield self._finding(recording, wait)
 
-    def _finding(self, recording: Recording, wait: _Wait) -> Finding:
+    def _finding(self, recording: Recording, wait: _waits.Wait) -> Finding:
         share = wait.seconds / wait.whole
         stages = _waits.stage_texts(wait.rows)
         bridges = _waits.bridges_at(recording, wait.site)
@@ -186,6 +181,7 @@ print(len(means))
             "seconds": wait.seconds,
             "share": min(share, 1.0),
             "bridge_seconds": wait.in_bridge,
+            "epochs": wait.epochs,
             "stages": stages,
         }
         message = (
@@ -207,58 +203,43 @@ print(len(means))
             wait.site.at_line, message, cost_of(claims, calls=wait.elements), evidence
         )
 
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The same pipeline with each of its stages in another way that may be faster."""
+        from unslow.catalogue.pipelines import _captured, _ways
 
-def _loop_waits(recording: Recording) -> Iterator[_Wait]:
+        captured = _captured.captured_at(finding.site, samples)
+        if captured is None:
+            yield _captured.GONE
+            return
+        ways = list(_ways.every(captured))
+        epochs = int(finding.evidence.get("epochs", 1))
+        kept = _ways.cache(captured) if epochs > 1 else None
+        if not ways and kept is None:
+            slowest = finding.evidence.get("slowest")
+            if slowest is not None:
+                yield Untried(f"What takes its time is the Python of {slowest}: see there.")
+            else:
+                yield Untried(
+                    "There is no other way known to build the stages of this pipeline: their "
+                    "own work has to become cheaper."
+                )
+        if ways:
+            yield _captured.trial(captured, ways, exhaustive=False)
+        if kept is not None:
+            share = (epochs - 1) / epochs
+            yield _captured.trial(captured, [kept], share, exhaustive=False)
+
+
+def _long(recording: Recording, wait: _waits.Wait) -> _waits.Wait | None:
+    """The wait, if it took a large part of its loop's time, or of the whole run."""
     run = _waits.seconds_after_start(recording)
-    restarted = [row for found in _waits.restarts(recording) for row in found.takes]
-    rows = [row for row in recording.iterations if not row.keras and row not in restarted]
-    for site, group in by_line(rows):
-        wait = sum(row.wait_seconds for row in group)
-        elements = sum(row.elements for row in group)
-        if elements <= 2 or run <= 0:
-            continue
-        in_bridge = sum(row.bridge_seconds for row in group)
-        loop = max(_waits.function_seconds(recording, site), wait)
-        if wait >= SHARE * run:
-            yield _Wait(
-                site, wait, in_bridge, elements, run, "the run after its start", tuple(group)
-            )
-        elif site.function != "<module>" and wait >= max(LOOP_SHARE * loop, LEAST_RUN_SHARE * run):
-            name = f"the time at the lines of {site.function}()"
-            yield _Wait(site, wait, in_bridge, elements, loop, name, tuple(group))
-
-
-def _fit_waits(recording: Recording) -> Iterator[_Wait]:
-    """Waits inside compiled functions, which only the trace windows see, scaled to the run."""
-    for site, windows in by_line(recording.windows):
-        seen = sum(window.graph_seconds for window in windows)
-        if seen <= 0:
-            continue
-        share = sum(window.wait_seconds for window in windows) / seen
-        if share < SHARE:
-            continue
-        calls = [
-            row
-            for row in recording.keras_calls
-            if row.method in ("fit", "evaluate", "predict") and same_line(row.site, site)
-        ]
-        if calls:
-            graph = sum(row.graph_seconds for row in calls)
-            whole = sum(row.seconds - row.build_seconds for row in calls)
-            steps = sum(row.steps for row in calls)
-            name = f"the time in {calls[0].method}() without building"
-        else:
-            functions = [
-                row for row in recording.function_calls if row.main and same_line(row.site, site)
-            ]
-            graph = sum(row.seconds for row in functions)
-            whole = graph
-            steps = sum(row.calls for row in functions)
-            name = "the time in the compiled function"
-        wait = share * graph
+    if wait.fit:
         # A loop over data in memory waits a little at every step, and that is no verdict.
-        if whole <= 0 or wait < SHARE * whole:
-            continue
-        in_bridge = sum(window.bridge_seconds for window in windows) / seen * graph
-        rows = tuple(r for r in recording.iterations if same_line(r.site, site))
-        yield _Wait(site, wait, in_bridge, steps, whole, name, rows)
+        large = wait.graph_share >= SHARE and wait.seconds >= SHARE * wait.whole
+        return wait if large else None
+    if wait.elements <= 2 or run <= 0:
+        return None
+    if wait.seconds >= SHARE * run:
+        return replace(wait, whole=run, whole_name="the run after its start")
+    least = max(LOOP_SHARE * wait.whole, LEAST_RUN_SHARE * run)
+    return wait if wait.site.function != "<module>" and wait.seconds >= least else None

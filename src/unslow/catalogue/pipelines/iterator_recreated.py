@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from unslow.catalogue.page import (
     Page,
@@ -14,10 +15,19 @@ from unslow.catalogue.page import (
     seconds_text,
 )
 from unslow.catalogue.pipelines import _elements, _functions, _stages, _waits
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Finding, Safety
 from unslow.recording.data import Recording
 from unslow.source.bindings import Loop
 from unslow.source.module import Module
+
+if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
+
+ROUNDS_SECONDS = 0.3
+LEAST_ROUNDS = 10
+MOST_ROUNDS = 100
+"""How many iterators an experiment makes, and for how long."""
 
 _IN_MEMORY = ("from_tensor_slices", "from_tensors", "range")
 
@@ -195,6 +205,46 @@ print(len(firsts), weights.shape)
                 f"the pipeline started anew each time, {seconds_text(cost.seconds / made)} a start."
             )
             yield self.problem(found.site.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """Some new iterators, against one that is kept and against its first element."""
+        from unslow.catalogue.pipelines import _captured
+
+        captured = _captured.captured_at(finding.site, samples)
+        if captured is None:
+            yield _captured.GONE
+            return
+        made = max(int(finding.evidence["calls"]), 1)
+        each = finding.cost.seconds / made
+        rounds = min(made, MOST_ROUNDS, max(LEAST_ROUNDS, int(ROUNDS_SECONDS / max(each, 1e-9))))
+        taken = max(1, round(int(finding.evidence["elements"]) / made))
+        dataset = captured.dataset
+
+        def anew() -> list[Any]:
+            found = []
+            for _ in range(rounds):
+                elements = iter(dataset)
+                found += [next(elements) for _ in range(taken)]
+            return found
+
+        def once() -> list[Any]:
+            elements = iter(dataset)
+            return [next(elements) for _ in range(taken)] * rounds
+
+        def kept() -> list[Any]:
+            elements = iter(dataset.repeat())
+            return [next(elements) for _ in range(taken * rounds)]
+
+        note = "gives the elements one after the other instead of the first each time"
+        yield Trial(
+            present=Way("as it is", anew),
+            ways=(
+                Way("taken once", once, note="what is read is then read once"),
+                Way("one iterator", kept, note=note),
+            ),
+            inputs=f"{rounds} of your iterators",
+            functions=captured.functions(),
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """`next(iter(dataset))` in a loop, the dataset being the same in every round."""

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from unslow.catalogue.border import _facts
-from unslow.catalogue.page import Page
-from unslow.catalogue.pipelines import _functions, _stages
+from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.pipelines import _functions, _rows, _stages
+from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Alternative, Finding, Safety
+from unslow.recording.data import Recording
 from unslow.source.module import UNKNOWN, Module
 from unslow.source.values import dtype_of
+
+if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
 
 _CASTS = ("tensorflow.cast", "tensorflow.saturate_cast", "tensorflow.image.convert_image_dtype")
 
@@ -154,6 +160,34 @@ print(max(float(value) for value in scaled.take(3)))
 print(sum(len(rows) for rows in scaled.batch(10)))
 """,
     )
+
+    def in_recording(self, recording: Recording) -> Iterator[Finding]:
+        """Maps of such functions over rows from memory that the main thread waited for."""
+        for found in _rows.row_maps(recording, "alike"):
+            cost = cost_of(found.claims, calls=found.rows)
+            if not matters(recording, cost.seconds):
+                continue
+            evidence = {
+                "calls": found.rows,
+                "seconds": cost.seconds,
+                "seconds_per_row": found.seconds_per_row,
+                "batch_size": found.batch_size,
+            }
+            message = (
+                f"The mapped function was called for {count_text(found.rows)} rows, "
+                f"{seconds_text(found.seconds_per_row)} each, which were then put into batches "
+                f"of {found.batch_size}. It treats all rows alike: for such cheap work the call "
+                "itself is most of the cost. Batch first, and map whole batches."
+            )
+            yield self.problem(found.site, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The batches first, and the same function mapped over them."""
+        from unslow.catalogue.pipelines import _captured, _ways
+
+        yield from _captured.one_way(
+            _captured.captured_with(finding.site, _rows.MAPS, samples), _ways.batch_then_map
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Maps of functions that treat all numbers alike, over rows in memory, before `batch`."""

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.page import Page
-from unslow.catalogue.pipelines import _consumers, _functions, _stages
+from unslow.catalogue.page import Page, cost_of, matters, seconds_text
+from unslow.catalogue.pipelines import _consumers, _functions, _stages, _waits
+from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Alternative, Finding, Safety
+from unslow.recording.data import Recording
 from unslow.source.module import Module
+
+if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
+
+
+LEAST_SECONDS = 2e-4
+"""Waited for a row. Where it is less, parallel calls cost as much as they gain."""
 
 
 class SequentialMap(Page):
@@ -46,6 +56,7 @@ class SequentialMap(Page):
     code = "TF302"
     name = "sequential-map"
     also = frozenset({"TF301"})
+    only_if_proven = True
 
     slow = """\
 import numpy as np
@@ -64,7 +75,9 @@ def load(data):
 
 images = tf.data.Dataset.from_tensor_slices(encoded)
 images = images.map(load)  # <- slow
-total = images.batch(16).reduce(0.0, lambda total, rows: total + tf.reduce_mean(rows))
+total = tf.constant(0.0)
+for rows in images.batch(16):
+    total += tf.reduce_mean(rows)
 print(f"light {float(total) / 8:.2f}")
 """
 
@@ -131,6 +144,34 @@ windows = tf.data.Dataset.range(1, 4).interleave(window, cycle_length=2)
 print(sum(1 for _ in windows))
 """,
     )
+
+    def in_recording(self, recording: Recording) -> Iterator[Finding]:
+        """Maps with state on one core, over rows that were waited for long enough to be costly."""
+        for wait in _waits.waits(recording):
+            batch = max((stage.batch_size or 1 for stage in wait.stages), default=1)
+            rows = wait.elements * batch
+            if recording.machine.cores < 2 or not rows or wait.seconds < LEAST_SECONDS * rows:
+                continue
+            sites = [s.site for s in wait.stages if s.kind == "Map" and s.work == "stateful"]
+            site = next((site for site in sites if site is not None), None)
+            cost = cost_of(_waits.wait_claims(wait.site, wait.seconds, wait.in_bridge), calls=rows)
+            if site is None or not matters(recording, cost.seconds):
+                continue
+            evidence = {"calls": rows, "seconds": cost.seconds}
+            message = (
+                f"The mapped function has state, as random numbers do, so TensorFlow calls it "
+                f"for one element at a time: {seconds_text(cost.seconds / rows)} were waited for "
+                "each. num_parallel_calls spreads it over the cores."
+            )
+            yield self.problem(site.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The same map with parallel calls."""
+        from unslow.catalogue.pipelines import _captured, _ways
+
+        yield from _captured.one_way(
+            _captured.captured_with(finding.site, ("Map",), samples), _ways.parallel_calls
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Maps that draw random numbers beside costly work, and compressed files in turn."""

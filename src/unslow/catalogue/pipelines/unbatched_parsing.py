@@ -5,11 +5,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.page import Page
-from unslow.catalogue.pipelines import _consumers, _functions, _stages
+from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.pipelines import _consumers, _functions, _rows, _stages
+from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Alternative, Edit, Finding
+from unslow.recording.data import Recording
 from unslow.source.module import Function, Module
+
+if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
 
 FEW_ROWS = 8
 """What a batch of fewer rows saves is not worth a word."""
@@ -122,6 +128,34 @@ for row in rows.map(parse).take(1):
     print(sorted(row))
 """,
     )
+
+    def in_recording(self, recording: Recording) -> Iterator[Finding]:
+        """Maps that parse single examples, and do no more than that, that were waited for."""
+        for found in _rows.row_maps(recording, "parses"):
+            cost = cost_of(found.claims, calls=found.rows)
+            if not matters(recording, cost.seconds):
+                continue
+            evidence = {
+                "calls": found.rows,
+                "seconds": cost.seconds,
+                "seconds_per_row": found.seconds_per_row,
+                "batch_size": found.batch_size,
+            }
+            message = (
+                f"{count_text(found.rows)} examples were parsed one by one, "
+                f"{seconds_text(found.seconds_per_row)} each, and then put into batches of "
+                f"{found.batch_size}. Batch the serialised examples, and parse whole batches "
+                "with tf.io.parse_example."
+            )
+            yield self.problem(found.site, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The serialised examples in batches, and one parser for each."""
+        from unslow.catalogue.pipelines import _captured, _ways
+
+        yield from _captured.one_way(
+            _captured.captured_with(finding.site, _rows.MAPS, samples), _ways.parse_batches
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Maps that parse single examples, and do no more than that, before `batch`."""

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from unslow.catalogue.page import Page
-from unslow.catalogue.pipelines import _functions, _stages
+from unslow.catalogue.page import Page, cost_of, matters
+from unslow.catalogue.pipelines import _functions, _stages, _waits
+from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Alternative, Finding
+from unslow.recording.data import Recording
 from unslow.source.module import Module
+
+if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
 
 
 class Uncached(Page):
@@ -45,6 +51,7 @@ class Uncached(Page):
     name = "uncached"
     also = frozenset({"TF301"})
     by_default = False
+    only_if_proven = True
 
     slow = """\
 import numpy as np
@@ -108,6 +115,36 @@ for rows in test:
 print(seen)
 """,
     )
+
+    def in_recording(self, recording: Recording) -> Iterator[Finding]:
+        """Waits for the same work in every epoch, which a cache may spare all but the first."""
+        from unslow.catalogue.pipelines import _ways
+
+        for wait in _waits.waits(recording):
+            stage = _ways.kept_after(wait.stages)
+            site = None if stage is None else wait.stages[stage].site
+            if site is None or wait.epochs < 2:
+                continue
+            again = (wait.epochs - 1) / wait.epochs
+            claims = _waits.wait_claims(wait.site, wait.seconds * again, wait.in_bridge * again)
+            cost = cost_of(claims, calls=wait.epochs)
+            if not matters(recording, cost.seconds):
+                continue
+            evidence = {"calls": wait.epochs, "seconds": cost.seconds, "elements": wait.elements}
+            message = (
+                f"The same work was done for the same elements in {wait.epochs} epochs, and "
+                f"waited for at {wait.site.place}. cache() behind this stage keeps what comes out "
+                "of it, if memory can hold it."
+            )
+            yield self.problem(site.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """An epoch as it is, and one that reads a cache."""
+        from unslow.catalogue.pipelines import _captured, _rows, _ways
+
+        yield from _captured.one_way(
+            _captured.captured_with(finding.site, _rows.MAPS, samples), _ways.cache
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Decoding that is the same in every epoch, and that no cache follows."""
