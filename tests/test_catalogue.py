@@ -34,7 +34,7 @@ def written(folder: Path, **programs: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_slow_is_found_and_fast_and_look_alikes_are_silent(tmp_path: Path, page: Page) -> None:
     (slow,) = written(tmp_path, slow=page.slow)
-    if page.seen_in_recording():
+    if page.seen_in_recording() and not page.only_if_proven:
         expected, found = findings(tmp_path, slow)
         own = [finding for finding in found if finding["code"] == page.code]
         assert [finding["line"] for finding in own] == [page.marked_line()]

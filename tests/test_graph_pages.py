@@ -66,6 +66,12 @@ class TestRetracing:
             in finding.message
         )
 
+    def test_the_first_trace_is_needed_and_takes_longest(self, page: Page, reason: str) -> None:
+        row = self.tracing(Retrace("lr", reason, 49), start_seconds=1.08)
+        called = calls(start_seconds=0.02)
+        finding = only(page, recording(tracings=(row,), function_calls=(called,)))
+        assert [claim.seconds for claim in finding.cost.claims] == pytest.approx([3.92, 0.08])
+
     def test_rows_of_one_line_are_one_finding(self, page: Page, reason: str) -> None:
         first = self.tracing(Retrace("lr", reason, 30), Retrace("t", reason, 10))
         second = self.tracing(Retrace("lr", reason, 25), site=dataclasses.replace(CALL, column=40))

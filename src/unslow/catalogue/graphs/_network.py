@@ -63,7 +63,7 @@ def kept(module: Module, call: ast.Call) -> tuple[Alternative, ...]:
         *(module.delete(each) for each in setup),
         *(module.replace(run.func.value, f"{name}({arguments})") for run in runs),  # type: ignore[attr-defined]
     )
-    return (Alternative("import it once, in a cached helper", "unsafe", edits, note=NOTE),)
+    return (Alternative("one session, kept", "unsafe", edits, note=NOTE),)
 
 
 def _setup(

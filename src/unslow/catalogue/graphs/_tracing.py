@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,10 +85,10 @@ def _retraced(
     count = min(changes[0].count, traces)
     called = calls_at(recording, site, rows[0].function)
     calls = sum(row.calls for row in called)
-    share = count / traces
+    build, graph = sum(row.seconds for row in rows), sum(row.first_seconds for row in called)
     claims = (
-        claim(site, "build", sum(row.seconds for row in rows) * share),
-        claim(site, "graph", sum(row.first_seconds for row in called) * share),
+        claim(site, "build", build * needless(rows, build, count, traces)),
+        claim(site, "graph", graph * needless(called, graph, count, traces)),
     )
     return Retraced(
         site=site,
@@ -102,6 +102,19 @@ def _retraced(
         values=changes[0].values,
         claims=claims,
     )
+
+
+def needless(
+    rows: Sequence[Tracing | FunctionCalls], seconds: float, count: int, traces: int
+) -> float:
+    """The part of the `seconds` of all `traces` that `count` of them took, without the first.
+
+    The first trace takes longer than the others; `rows` tell how long.
+    """
+    first = max((row.start_seconds for row in rows), default=0.0)
+    if not 0 < count < traces or not 0 < first < seconds:
+        return count / traces
+    return (1 - first / seconds) * count / (traces - 1)
 
 
 def calls_at(recording: Recording, site: Site, function: str) -> list[FunctionCalls]:

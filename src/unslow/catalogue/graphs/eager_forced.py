@@ -6,10 +6,13 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _tracing
+from unslow.catalogue.graphs import _calls, _switched, _tracing
+from unslow.catalogue.models import _trials
 from unslow.catalogue.page import Page, claim, cost_of, count_text, matters, seconds_text
-from unslow.finding import Alternative, Claim, Edit, Finding
+from unslow.catalogue.trial import Trial, Untried, Way
+from unslow.finding import Alternative, Claim, Edit, Finding, Site
 from unslow.recording.data import Recording, Setting
+from unslow.recording.samples import EagerCall, ModelCall, Samples
 
 if TYPE_CHECKING:
     from unslow.source.module import Module
@@ -21,6 +24,8 @@ SPELLING = {
     "run_eagerly": "`run_eagerly=True`",
     DATA_DEBUG: "`tf.data.experimental.enable_debug_mode()`",
 }
+
+WITHOUT = "without the switch"
 
 SWITCHES = (
     "tensorflow.config.run_functions_eagerly",
@@ -206,6 +211,19 @@ print("total", int(total(tf.constant([3, 4]))))
                 )
             yield self.problem(setting.site.at_line, message, cost, evidence)
 
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """What ran op by op, against the same with the switch off."""
+        setting = finding.evidence["setting"]
+        missing = _calls.no_eager()
+        if missing is not None:
+            yield missing
+        elif setting == DATA_DEBUG:
+            yield Untried("A pipeline that was made with this switch on keeps it.")
+        elif setting == "run_eagerly":
+            yield _model_trial(finding, samples)
+        else:
+            yield _function_trial(samples)
+
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Debugging switches that stand in the program without a condition."""
         switches = list(module.calls_to(*SWITCHES))
@@ -238,6 +256,47 @@ print("total", int(total(tf.constant([3, 4]))))
         edits = (module.delete(statement),) if module.editable(statement) else ()
         alternatives = _without(edits, MAPPED if setting == DATA_DEBUG else COMPILED)
         yield self.suspicion(module, call, message, {"setting": setting}, alternatives)
+
+
+def _function_trial(samples: Samples) -> Trial | Untried:
+    """Calls of compiled functions, each as often as its share of all calls."""
+    calls = _switched.in_proportion(samples.every(EagerCall))
+    if not calls:
+        return Untried("No call of a function that ran so could be captured.")
+    compiled = _switched.Compiled(calls)
+    functions = {id(each.function): each.function.python_function for each in calls}
+    return Trial(
+        Way("op by op", lambda: _switched.op_by_op(calls)),
+        (Way(WITHOUT, compiled.run, note=_note(COMPILED), prepares=True),),
+        f"{len(calls)} of the calls",
+        functions=tuple(functions.values()),
+        state=True,
+    )
+
+
+def _model_trial(finding: Finding, samples: Samples) -> Trial | Untried:
+    """A part of the longest kept call of a model that was compiled with the switch on."""
+    for part in sorted(finding.cost.claims, key=lambda each: -each.seconds):
+        for call in samples.at(ModelCall, Site(part.path, part.line, cell=part.cell)):
+            if call.model.run_eagerly:
+                return _call_trial(finding, call)
+    return _trials.NOT_KEPT
+
+
+def _call_trial(finding: Finding, call: ModelCall) -> Trial:
+    known = (_trials.steps_of(call) or _trials.LEAST_STEPS) * _trials.epochs_of(call)
+    each = finding.cost.seconds / max(1, finding.cost.calls) / known
+    steps = min(_trials.steps_within(_trials.SECONDS, call, each), known)
+    ways = [_switched.Model(call, _trials.shortened(call, steps), eager) for eager in (True, False)]
+    present, compiled = (each.run for each in ways)
+    fixed, results = _trials.fixed_seed, _trials.results
+    return Trial(
+        Way("op by op", present, fixed, results),
+        (Way(WITHOUT, compiled, fixed, results, note=_note(COMPILED), prepares=True),),
+        _trials.what(call, steps),
+        functions=_trials.user_functions(call),
+        state=True,
+    )
 
 
 def _first(module: Module, call: ast.Call) -> ast.expr:
@@ -273,12 +332,15 @@ def _without(edits: tuple[Edit, ...], code: str) -> tuple[Alternative, ...]:
     """Taking a switch out, which changes when Python code runs."""
     if not edits:
         return ()
-    note = (
+    return (Alternative(WITHOUT, "unsafe", edits, note=_note(code)),)
+
+
+def _note(code: str) -> str:
+    return (
         f"Python code in {code} (prints, appending to lists, counters, logging) then runs once "
         "per trace, not in every call. `float(tensor)`, `.numpy()` and NumPy on tensors fail "
         "there. Random ops can draw other numbers, and the last digits can differ."
     )
-    return (Alternative("without the switch", "unsafe", edits, note=note),)
 
 
 def _is_computing(setting: Setting, seconds: float) -> bool:

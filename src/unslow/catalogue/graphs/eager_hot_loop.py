@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _hybrid, _tape, _tracing
+from unslow.catalogue.graphs import _calls, _hybrid, _tape, _tracing
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -16,8 +16,10 @@ from unslow.catalogue.page import (
     same_line,
     seconds_text,
 )
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Claim, Finding, Site
 from unslow.recording.data import Recording, TapeSteps
+from unslow.recording.samples import Samples, UserCall
 
 if TYPE_CHECKING:
     from unslow.source.module import Module
@@ -30,6 +32,14 @@ LEAST_ROUNDS = 100
 PARTS = ("eager", "convert", "python")
 
 UPDATES = ("apply_gradients", "assign", "assign_add", "assign_sub")
+
+
+COMPILED_STEP = "a compiled step"
+STEP_NOTE = (
+    "The step is traced once for each shape of its arguments. Random ops and dropout draw "
+    "other numbers, and the last digits can differ. Variables, the optimizer's too, must not "
+    "be made after the first call."
+)
 
 
 class EagerHotLoop(Page):
@@ -242,6 +252,32 @@ print("finite", bool(tf.math.is_finite(loss)))
             )
             yield self.problem(site.at_line, message, cost, evidence)
 
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """Steps as they are, op by op, against the same function compiled."""
+        calls = list(samples.at(UserCall, finding.site))
+        missing = _calls.no_eager()
+        if missing is None and not calls:
+            missing = Untried(
+                "The step stands in a loop or at the top level; in a function of its own it can "
+                "be tried compiled."
+            )
+        if missing is not None:
+            yield missing
+            return
+        calls = list(_calls.few(calls, finding.evidence["seconds_per_step"]))
+        calls = [each for each in calls if each.function.__code__ is calls[0].function.__code__]
+        name, given = COMPILED_STEP, _calls.with_tensors(calls, {})
+        if given is not None:
+            name = "a compiled step, given tensors for Python numbers"
+        compiled = _calls.Compiled(lambda: _compile(calls[0]), given or calls)
+        yield Trial(
+            Way("op by op", lambda: _calls.eagerly(calls)),
+            (Way(name, compiled.run, note=STEP_NOTE, prepares=True),),
+            f"{len(calls)} of its steps",
+            functions=(calls[0].function,),
+            state=True,
+        )
+
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Gradients taken and applied in a loop of plain Python."""
         if module.graph_mode:
@@ -274,6 +310,12 @@ print("finite", bool(tf.math.is_finite(loss)))
             yield self.suspicion(module, call, message, evidence, found)
 
 
+def _compile(call: UserCall) -> object:
+    import tensorflow as tf
+
+    return tf.function(call.function)
+
+
 def _updates(module: Module, place: ast.AST) -> bool:
     """Whether variables are updated where gradients are taken."""
     return any(
@@ -292,12 +334,7 @@ def _compiled(module: Module, function: ast.AST | None) -> tuple[Alternative, ..
         return ()
     tf, edits = module.imported("tensorflow")
     edits += (module.insert(function, f"@{tf}.function"),)
-    note = (
-        "The step is traced once for each shape of its arguments. Random ops and dropout draw "
-        "other numbers, and the last digits can differ. Variables, the optimizer's too, must not "
-        "be made after the first call."
-    )
-    return (Alternative("a compiled step", "unsafe", edits, note=note),)
+    return (Alternative(COMPILED_STEP, "unsafe", edits, note=STEP_NOTE),)
 
 
 def _is_forced(recording: Recording, site: Site, rows: list[TapeSteps]) -> bool:

@@ -6,15 +6,24 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _source
+from unslow.catalogue.graphs import _calls, _source, _tracing
 from unslow.catalogue.page import Page, claim, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Finding
 from unslow.recording.data import FunctionCalls, FunctionsMade, Recording, Tracing
+from unslow.recording.samples import FirstCall, FunctionCall, Samples
 
 if TYPE_CHECKING:
     from unslow.source.module import Module
 
 LEAST_FUNCTIONS = 5
+
+
+ONCE = "make the function once"
+ONCE_NOTE = (
+    "Python code in it, such as printing or drawing a random number, then runs in the first "
+    "call alone; variables that it makes must be made outside."
+)
 
 
 class FunctionRecreated(Page):
@@ -189,12 +198,14 @@ print("trained", [weights.shape for weights in sweep], scores.shape)
                 continue
             calls = [row for row in recording.function_calls if _is_of(made, row)]
             running = sum(row.seconds - row.first_seconds for row in calls)
-            needless = (functions - 1) / traces
-            seconds = sum(row.seconds for row in tracings) * needless
-            if seconds < running or not matters(recording, seconds):
+            build = sum(row.seconds for row in tracings)
+            first = sum(row.first_seconds for row in calls)
+            build_part = _tracing.needless(tracings, build, functions - 1, traces)
+            graph_part = _tracing.needless(calls, first, functions - 1, traces)
+            if build * build_part < running or not matters(recording, build * build_part):
                 continue
-            claims = [claim(row.site, "build", row.seconds * needless) for row in tracings]
-            claims += [claim(row.site, "graph", row.first_seconds * needless) for row in calls]
+            claims = [claim(row.site, "build", row.seconds * build_part) for row in tracings]
+            claims += [claim(row.site, "graph", row.first_seconds * graph_part) for row in calls]
             cost = cost_of(claims, calls=sum(row.calls for row in calls))
             each = cost.seconds / (functions - 1)
             evidence = {
@@ -211,6 +222,37 @@ print("trained", [weights.shape for weights in sweep], scores.shape)
                 f"{seconds_text(each)} a trace with its first run; once would do."
             )
             yield self.problem(made.site.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """First calls of functions made anew, against calls of one that was made before."""
+        wanted = finding.evidence["function"]
+        calls = [
+            each
+            for each in samples.at(FirstCall, finding.site)
+            if each.function.python_function.__name__ == wanted
+        ]
+        missing = _calls.no_eager()
+        if missing is None and len(calls) < _calls.LEAST_CALLS:
+            missing = Untried("Too few of its first calls could be captured.")
+        if missing is not None:
+            yield missing
+            return
+        calls = list(_calls.few(calls, finding.evidence["seconds_per_trace"]))
+
+        def anew() -> list[object]:
+            return [_calls.without_traces(each)(*each.arguments, **each.keywords) for each in calls]
+
+        def once() -> tuple[object, list[FunctionCall]]:
+            return _calls.without_traces(calls[0]), [*calls]
+
+        kept = _calls.Kept([once])
+        yield Trial(
+            Way("made anew for each call", anew),
+            (Way(ONCE, kept.run, before=kept.before, note=ONCE_NOTE),),
+            f"{len(calls)} of its first calls",
+            functions=(calls[0].function.python_function,),
+            state=True,
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Functions compiled anew in each round of a loop or each call, and called right there."""
@@ -371,11 +413,7 @@ def _hoisted(module: Module, node: Made, name: str, place: ast.AST) -> tuple[Alt
         module.edit((line, 1), (line, 1), "".join(lines) + blank),
         _source.removal(module, statement),
     )
-    note = (
-        "Python code in it, such as printing or drawing a random number, then runs in the first "
-        "call alone; variables that it makes must be made outside."
-    )
-    return (Alternative("make the function once", "unsafe", edits, note=note),)
+    return (Alternative(ONCE, "unsafe", edits, note=ONCE_NOTE),)
 
 
 def _is_defined(module: Module, node: Made, top: ast.stmt) -> bool:

@@ -6,10 +6,12 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _source
+from unslow.catalogue.graphs import _calls, _source
 from unslow.catalogue.page import Page, by_line, claim, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Finding
 from unslow.recording.data import Recording
+from unslow.recording.samples import FunctionCall, Samples
 
 if TYPE_CHECKING:
     from unslow.source.module import Module
@@ -20,6 +22,9 @@ MOST_NODES = 8
 LEAST_CALLS = 500
 MOST_OPS = 3
 MOST_SECONDS_PER_CALL = 5e-4
+
+REPEATS = 200
+"""Calls in one run of an experiment."""
 
 
 class FunctionTooSmall(Page):
@@ -190,6 +195,46 @@ print("rows", len(list(rows)), image.shape, row.shape)
             )
             yield self.problem(site.at_line, message, cost, evidence)
 
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """A captured call many times over: as it is, without compiling, and in a compiled loop."""
+        missing = _calls.no_eager()
+        calls = _calls.of_function(samples.at(FunctionCall, finding.site), finding)
+        if missing is None and not calls:
+            missing = Untried("No call of it could be captured.")
+        if missing is not None:
+            yield missing
+            return
+        call = calls[-1]
+        function = call.function
+        ways = [
+            Way(
+                "without @tf.function",
+                lambda: [
+                    function.python_function(*call.arguments, **call.keywords)
+                    for _ in range(REPEATS)
+                ],
+                note="Python code in it runs in every call; the last digits can differ.",
+            )
+        ]
+        loop = _calls.Loop(call, REPEATS)
+        if loop.possible:
+            ways.append(
+                Way(
+                    "the loop around it compiled",
+                    loop.run,
+                    results=loop.apart,
+                    note="No Python can run between the calls then.",
+                    prepares=True,
+                )
+            )
+        yield Trial(
+            Way("called from Python", lambda: _many(call)),
+            tuple(ways),
+            f"one of its calls, {REPEATS} times",
+            functions=(function.python_function,),
+            state=True,
+        )
+
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Calls in a loop of compiled functions that reckon with two or three single numbers."""
         for call, compiled in _source.repeated_calls(module):
@@ -212,6 +257,10 @@ print("rows", len(list(rows)), image.shape, row.shape)
                 f"{again.text}: each call costs far more than its work."
             )
             yield self.suspicion(module, call, message, {"function": function, "ops": len(ops)})
+
+
+def _many(call: FunctionCall) -> list[object]:
+    return [call.function(*call.arguments, **call.keywords) for _ in range(REPEATS)]
 
 
 def _takes_numbers(module: Module, body: ast.expr) -> bool:

@@ -6,10 +6,12 @@ import ast
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _network, _source
+from unslow.catalogue.graphs import _calls, _network, _sessions, _source
 from unslow.catalogue.page import Page, by_line, claim, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Claim, Edit, Finding, Site
 from unslow.recording.data import GraphUse, Recording
+from unslow.recording.samples import GraphRun, Samples
 from unslow.source.bindings import COMPREHENSIONS, parameters
 from unslow.source.inference import argument_for, own_nodes
 
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 LEAST_CALLS = 5
 IMPORT = "tensorflow.import_graph_def"
 TRAINING = ("minimize", "apply_gradients", "restore", "load")
+
+
+KEPT = "one session, kept"
+KEPT_NOTE = (
+    "The session lives until the program ends. A graph with variables or random ops keeps "
+    "their state from one run to the next."
+)
 
 
 class GraphPerCall(Page):
@@ -218,6 +227,40 @@ print("losses", len(losses), "labels", len(found))
                 f"with the first runs of {count_text(sessions)} sessions; once would do."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The captured runs with a graph and a session of their own, against kept ones."""
+        try:
+            uses = _sessions.uses_of(samples.at(GraphRun, finding.site))
+        except _sessions.Unnamed as error:
+            yield Untried(f"A session was asked for a {error}, which has no name in its graph.")
+            return
+        uses = [use for use in uses if any(each.reads for each in use.runs)]
+        if not uses:
+            yield Untried("No run of its sessions could be captured.")
+            return
+        each = finding.evidence["seconds_per_call"]
+        # One is enough for a session that is kept; a batch needs two.
+        uses = list(_calls.few(uses, each, least=1 if each > _calls.RUN_SECONDS else 2))
+        kept = _sessions.KeptSession(uses)
+        ways = [Way(KEPT, kept.run, before=kept.before, note=KEPT_NOTE, prepares=True)]
+        if len(uses) > 1 and _sessions.Batched.possible(uses):
+            batched = _sessions.Batched(uses)
+            note = f"{KEPT_NOTE} The last digits of floats can differ."
+            ways.append(
+                Way(
+                    "one session, kept, and inputs in batches",
+                    batched.run,
+                    before=batched.before,
+                    note=note,
+                    prepares=True,
+                )
+            )
+        yield Trial(
+            Way("a graph and a session for each", lambda: [use.made_anew() for use in uses]),
+            tuple(ways),
+            f"{len(uses)} of its graphs, with what was fed to them",
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Graphs imported, or sessions opened, for each round or call and used for one run."""
@@ -480,11 +523,7 @@ def _shared(module: Module, call: ast.Call) -> tuple[Alternative, ...]:
         edits += (
             module.edit((_source.first_line(before[0]), 1), (_source.first_line(session), 1), ""),
         )
-    note = (
-        "The session lives until the program ends. A graph with variables or random ops keeps "
-        "their state from one run to the next."
-    )
-    return (Alternative("one session, kept", "unsafe", edits, note=note),)
+    return (Alternative(KEPT, "unsafe", edits, note=KEPT_NOTE),)
 
 
 def _opens(module: Module, statement: ast.stmt) -> bool:

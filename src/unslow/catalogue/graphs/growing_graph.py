@@ -6,10 +6,12 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _source
+from unslow.catalogue.graphs import _sessions, _source
 from unslow.catalogue.page import Page, by_line, claim, cost_of, count_text, matters, seconds_text
-from unslow.finding import Finding
+from unslow.catalogue.trial import Trial, Untried, Way
+from unslow.finding import Finding, Site
 from unslow.recording.data import GraphUse, Recording
+from unslow.recording.samples import GrownRun, Samples
 from unslow.source.flow import Repetition, rounds
 from unslow.source.inference import own_nodes
 from unslow.source.values import is_tensor_function
@@ -157,6 +159,29 @@ for image in images[:3]:
                 f"{seconds_text(cost.seconds / cost.calls)} a run and rising."
             )
             yield self.problem(growth.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """A run at half the graph's growth: after the ops of a round were added, and without."""
+        [run] = finding.cost.claims[:1]
+        found = samples.at(GrownRun, Site(run.path, run.line, cell=run.cell))
+        middle = (finding.evidence["nodes_first"] + finding.evidence["nodes_last"]) / 2
+        chosen = min(found, key=lambda each: abs(each.nodes - middle), default=None)
+        if chosen is None:
+            yield Untried("No run of its session could be captured.")
+            return
+        try:
+            grown = _sessions.Grown(chosen)
+        except (_sessions.Unnamed, ValueError) as error:
+            yield Untried(f"The graph cannot be made again: {error}.")
+            return
+        if grown.has_variables:
+            yield Untried("The graph has variables, whose values went with the session.")
+            return
+        yield Trial(
+            Way("after new ops", grown.run_after_growth, before=grown.grow),
+            (Way("all ops made before the first run", grown.run_again, before=grown.settle),),
+            f"a run in the graph as it was at {chosen.nodes} nodes",
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Ops made in each round of a loop, or each call of a function, that runs a session."""

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _source, _tracing
+from unslow.catalogue.graphs import _calls, _source, _tracing
 from unslow.catalogue.page import Page, cost_of, count_text, seconds_text
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Finding
 from unslow.recording.data import Recording
+from unslow.recording.samples import FunctionCall, Samples
 from unslow.source.bindings import Loop
 from unslow.source.flow import rounds
 from unslow.source.values import Value
 
 if TYPE_CHECKING:
     from unslow.source.module import Module
+
+AS_TENSOR = "a tensor for the Python number"
+TENSOR_NOTE = (
+    "Inside the function the number is a tensor of 32 bits, unless told otherwise: the last "
+    "digits can differ."
+)
 
 MANY_VALUES = 50
 """Fewer values that come again and again are graphs used again and again."""
@@ -211,6 +220,21 @@ print("finite", bool(tf.math.is_finite(mean + part + total)), int(length))
             cost = cost_of(row.claims, calls=row.calls)
             yield self.problem(row.site, message, cost, row.evidence("values"))
 
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """Calls with other values, traced for each, against the same with tensors for those."""
+        calls = _calls.retraced(finding, samples)
+        if isinstance(calls, Untried):
+            yield calls
+            return
+        if _calls.with_tensors(calls, {}) is None:
+            yield Untried("The captured calls differ in more than Python numbers.")
+            return
+        tensors = _calls.Kept(functools.partial(_given_tensors, calls, d) for d in _calls.DTYPES)
+        inputs = f"{len(calls)} of its calls with other values"
+        yield _calls.Present(calls, inputs).against(
+            Way(AS_TENSOR, tensors.run, before=tensors.before, note=TENSOR_NOTE)
+        )
+
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Calls of compiled functions in a loop with a Python number that counts or decays."""
         for call, compiled in _source.repeated_calls(module):
@@ -231,6 +255,13 @@ print("finite", bool(tf.math.is_finite(mean + part + total)), int(length))
             }
             found = _as_tensors(module, call, compiled, changing)
             yield self.suspicion(module, call, message, evidence, found)
+
+
+def _given_tensors(
+    calls: list[FunctionCall], dtypes: dict[type, str]
+) -> tuple[object, list[FunctionCall]]:
+    """A function without traces, and the calls with tensors for the values that differ."""
+    return _calls.without_traces(calls[0]), _calls.with_tensors(calls, dtypes) or calls
 
 
 def _changes(module: Module, call: ast.Call, argument: ast.expr) -> bool:
@@ -274,11 +305,7 @@ def _as_tensors(
             return ()
         dtype = f", {tf}.{wanted}" if wanted else ""
         edits += (module.replace(argument, f"{tf}.constant({module.text(argument)}{dtype})"),)
-    note = (
-        "Inside the function the number is a tensor of 32 bits, unless told otherwise: the last "
-        "digits can differ."
-    )
-    return (Alternative("a tensor for the Python number", "unsafe", edits, note=note),)
+    return (Alternative(AS_TENSOR, "unsafe", edits, note=TENSOR_NOTE),)
 
 
 def _wanted_dtype(module: Module, function: ast.AST, name: str, kind: str | None) -> str | None:

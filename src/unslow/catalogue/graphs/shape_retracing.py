@@ -6,14 +6,24 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _source, _tracing
+from unslow import seams
+from unslow.catalogue.graphs import _calls, _source, _tracing
 from unslow.catalogue.page import Page, cost_of, count_text, seconds_text
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Finding
 from unslow.recording.data import Recording
+from unslow.recording.samples import FunctionCall, Samples
 from unslow.source.values import Value
 
 if TYPE_CHECKING:
     from unslow.source.module import Module
+
+
+REDUCED = "leave open what changes"
+REDUCED_NOTE = (
+    "In the function, `x.shape` is None where the size changes; code that needs a number "
+    "there must ask `tf.shape(x)`."
+)
 
 
 class ShapeRetracing(Page):
@@ -180,6 +190,34 @@ print("words", int(total + whole(free)))
             cost = cost_of(row.claims, calls=row.calls)
             yield self.problem(row.site, message, cost, row.evidence("shapes"))
 
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """Calls with other shapes, traced for each, against functions that leave sizes open."""
+        calls = _calls.retraced(finding, samples)
+        if isinstance(calls, Untried):
+            yield calls
+            return
+        function = calls[0].function
+        if seams.uses_xla(function):
+            yield Untried("XLA compiles for each shape, even where the function leaves it open.")
+            return
+
+        def relaxed() -> tuple[object, list[FunctionCall]]:
+            return seams.compiled_again(function, reduce_retracing=True), calls
+
+        reduced = _calls.Kept([relaxed], most_traces=max(2, len(calls) - 1))
+        ways = [Way(REDUCED, reduced.run, before=reduced.before, note=REDUCED_NOTE, prepares=True)]
+        signature = _calls.open_signature(calls)
+        if signature is not None:
+
+            def declared() -> tuple[object, list[FunctionCall]]:
+                return seams.compiled_again(function, input_signature=signature), calls
+
+            given = _calls.Kept([declared])
+            name = "an input signature with open sizes"
+            ways.append(Way(name, given.run, before=given.before, note=REDUCED_NOTE))
+        inputs = f"{len(calls)} of its calls with other shapes"
+        yield _calls.Present(calls, inputs).against(*ways)
+
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Calls of compiled functions in a loop with batches or slices of changing length."""
         for call, compiled in _source.repeated_calls(module):
@@ -243,8 +281,4 @@ def _reduced(compiled: Value, module: Module) -> tuple[Alternative, ...]:
         if len(bare) != 1 or not module.editable(function):
             return ()
         edit = module.replace(bare[0], f"{module.text(bare[0])}({keyword})")
-    note = (
-        "In the function, `x.shape` is None where the size changes; code that needs a number "
-        "there must ask `tf.shape(x)`."
-    )
-    return (Alternative("leave open what changes", "unsafe", (edit,), note=note),)
+    return (Alternative(REDUCED, "unsafe", (edit,), note=REDUCED_NOTE),)
