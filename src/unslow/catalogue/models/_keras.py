@@ -12,6 +12,9 @@ from unslow.recording.data import KerasCall, Recording
 AROUND_PARTS = ("python", "eager", "convert")
 """The parts of the time budget in which a Keras call does anything but compute and wait."""
 
+RUNNING_PARTS = (*AROUND_PARTS, "graph", "input", "bridge")
+"""The parts in which it does its work, once it is built."""
+
 
 def calls_by_line(recording: Recording, *methods: str) -> Iterator[KerasCall]:
     """The calls of `methods`, one row for each line and method."""

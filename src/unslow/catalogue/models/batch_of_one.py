@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from unslow.catalogue.models import _keras, _source
+from unslow.catalogue.models import _keras, _source, _trials
 from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Finding
 from unslow.recording.data import KerasCall, Recording
 
 if TYPE_CHECKING:
+    from unslow.recording.samples import ModelCall, Samples
     from unslow.source.module import Module
 
 SMALL_BATCH = 8
 USUAL_BATCH = 32
+LARGE_BATCH = 256
+"""What is tried where nothing is learned, so that memory alone sets a limit."""
+
 LEAST_STEPS = 200
 LEAST_STEPS_PER_CALL = 50
 LONG_STEP = 20e-3
@@ -126,15 +131,15 @@ print(model.count_params())
             around = _keras.around(recording, call)
             if running / steps > LONG_STEP or around < LEAST_OVERHEAD * running:
                 continue
-            # Fewer steps save what is spent around them; what is saved inside is not known.
+            # What is spent around the steps has to matter; larger batches save some of the time
+            # inside them as well.
+            needless = 1 - size / USUAL_BATCH
+            whole = running - _keras.callback_seconds(recording, call)
             claims = _keras.spread(
-                recording,
-                call.site,
-                around * (1 - size / USUAL_BATCH),
-                parts=_keras.AROUND_PARTS,
+                recording, call.site, whole * needless, parts=_keras.RUNNING_PARTS
             )
             cost = cost_of(claims, calls=call.calls)
-            if not matters(recording, cost.seconds):
+            if not matters(recording, min(around * needless, cost.seconds)):
                 continue
             evidence = {
                 "calls": call.calls,
@@ -143,6 +148,7 @@ print(model.count_params())
                 "steps": steps,
                 "seconds_per_step": running / steps,
                 "model_seconds_per_step": call.graph_seconds / steps,
+                "seconds_but_callbacks": whole,
             }
             message = (
                 f"{call.method}() took {count_text(steps)} steps in batches of {size}: "
@@ -150,6 +156,40 @@ print(model.count_params())
                 f"{seconds_text(call.graph_seconds / steps)} of it in the compiled model."
             )
             yield self.problem(call.site, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """A part of the kept call with larger batches, and a `fit` with several steps at once."""
+        calls = _trials.kept_calls(samples, finding.site, *POSITIONS)
+        if not calls:
+            yield _trials.NOT_KEPT
+            return
+        call, evidence = calls[0], finding.evidence
+        steps = _trials.steps_within(_trials.SECONDS, call, evidence["seconds_per_step"])
+        changes = _trials.shortened(call, steps)
+        learns = call.method == "fit"
+        present = Way(
+            f"batches of {evidence['batch_size']}",
+            lambda: _trials.call_again(call, **changes),
+            _trials.fixed_seed,
+            _trials.results,
+        )
+        larger = USUAL_BATCH if learns else LARGE_BATCH
+        ways = [] if _trials.has_dataset(call) else [_with_batches(call, changes, larger)]
+        at_once = _trials.steps_at_once(call, steps)
+        if learns and call.model.steps_per_execution == 1 and at_once:
+            ways.append(_trials.several_steps(call, changes, at_once))
+        if not ways:
+            yield Untried("The batches come from a pipeline, where a larger batch was not tried.")
+            return
+        yield Trial(
+            present=present,
+            ways=tuple(ways),
+            inputs=_trials.what(call, steps),
+            # The finding's cost leaves out what a usual batch would take; the call does not.
+            share=evidence["seconds_but_callbacks"] / finding.cost.seconds,
+            functions=_trials.user_functions(call),
+            state=learns,
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Small batches that are written down, for small dense models and many rows."""
@@ -177,6 +217,19 @@ print(model.count_params())
                 )
 
 
+def _with_batches(call: ModelCall, changes: dict[str, Any], size: int) -> Way:
+    note = "sums are taken in another order: the last digits may differ"
+    if call.method == "fit":
+        note = "another batch size trains the model in another way; the results are not the same"
+    return Way(
+        f"batches of {size}",
+        lambda: _trials.call_again(call, **{**changes, "batch_size": size}),
+        _trials.fixed_seed,
+        _trials.results,
+        note=note,
+    )
+
+
 def _steps(call: KerasCall, size: int) -> int:
     if call.steps:
         return call.steps
@@ -201,5 +254,5 @@ def _alternatives(module: Module, call: ast.Call, position: int) -> Iterator[Alt
         return
     if module.editable(call):
         note = "sums are taken in another order: the last digits may differ"
-        edits = (module.replace(given, "256"),)
-        yield Alternative("batches of 256", "unsafe", edits, note=note)
+        edits = (module.replace(given, str(LARGE_BATCH)),)
+        yield Alternative(f"batches of {LARGE_BATCH}", "unsafe", edits, note=note)

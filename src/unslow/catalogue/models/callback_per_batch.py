@@ -17,15 +17,20 @@ from unslow.catalogue.page import (
     same_line,
     seconds_text,
 )
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Claim, Finding, Site
 from unslow.recording.data import Recording
+from unslow.recording.samples import HookCall
 
 if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
     from unslow.source.module import Module
 
 LEAST_CALLS = 20
 LEAST_SHARE = 0.1
 FEW_BATCHES = 10
+RARER = 10
+"""In place of every batch an experiment does the work at every tenth."""
 
 METHODS = frozenset(
     f"on_{kind}batch_{when}"
@@ -218,6 +223,31 @@ print(watch.seen)
                 f"{rows[0].fit.place}."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The kept call of the method for each of ten batches, and for one of them."""
+        for call in samples.at(HookCall, finding.site):
+            hook = getattr(call.callback, call.method)
+
+            def work(times: int, call: HookCall = call) -> None:
+                for _ in range(times):
+                    getattr(call.callback, call.method)(*call.arguments, **call.keywords)
+
+            yield Trial(
+                present=Way("after every batch", lambda: work(RARER)),
+                ways=(
+                    Way(
+                        f"at every {RARER}th batch",
+                        lambda: work(1),
+                        note="what it writes, counts or collects is there for fewer batches",
+                    ),
+                ),
+                inputs=f"one of its calls, {RARER} times",
+                functions=(hook,),
+                state=True,
+            )
+            return
+        yield Untried("No call of the method was kept: its model needs too much memory.")
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Per-batch methods that always do costly work, and checkpoints of every few batches."""

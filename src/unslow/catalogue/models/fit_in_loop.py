@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from unslow.catalogue.models import _keras, _source
+from unslow.catalogue.models import _keras, _source, _trials
 from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Finding
 from unslow.recording.data import KerasCall, Recording
 
 if TYPE_CHECKING:
+    from unslow.recording.samples import ModelCall, Samples
     from unslow.source.flow import Repetition
     from unslow.source.module import Module
 
 LEAST_FITS = 10
 MOST_STEPS_PER_FIT = 50
+SECONDS = 0.5
+"""How long one run of the calls as they are should take."""
+LEAST_FITS_TRIED = 6
+MOST_FITS_TRIED = 16
 LEAST_BATCH_CALLS = 100
 LEAST_OVERHEAD = 0.2
 FEW_ROWS = 8
@@ -52,8 +58,8 @@ class FitInLoop(Page):
     ## Safety of the fix
     The losses stay the same if the order of the rows does: `fit` shuffles arrays unless
     `shuffle=False`. Callbacks start once per `fit`, so early stopping and learning-rate
-    schedules begin to work across epochs. `train_on_batch` keeps its metrics running from
-    call to call, `fit` resets them at each epoch.
+    schedules begin to work across epochs. `fit` resets its metrics at each epoch; what
+    `train_on_batch` returns is of its batch alone, or in older Keras of all since a reset.
     """
 
     code = "TF407"
@@ -185,6 +191,25 @@ print(len(losses))
             )
             yield self.problem(call.site, message, cost, evidence)
 
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """A few of the calls again, against one `fit` or one compiled step for all of them."""
+        calls = _trials.kept_calls(samples, finding.site, finding.evidence["method"])
+        if not calls:
+            yield _trials.NOT_KEPT
+            return
+        evidence = finding.evidence
+        each = evidence["seconds_around_call"] + evidence["model_seconds_per_call"]
+        # The finding's cost is what is spent around the training; a call is more than that.
+        share = each * evidence["calls"] / finding.cost.seconds
+        if evidence["method"] == "fit":
+            wanted = int(SECONDS / each)
+            times = min(max(wanted, LEAST_FITS_TRIED), MOST_FITS_TRIED)
+            yield _one_fit(calls[0], times, share * _trials.spared(evidence["calls"], times))
+        elif any(call.keywords.get("class_weight") for call in calls):
+            yield Untried("`train_on_batch` with class weights was not tried in another way.")
+        else:
+            yield _compiled_steps(calls, share)
+
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Short trainings in a loop: of the same few rows, of a row each, of a tiny model."""
         for method in ("fit", "train_on_batch"):
@@ -206,6 +231,74 @@ print(len(losses))
                     yield self.suspicion(
                         module, call, message, {"method": method, "repetition": again.kind}
                     )
+
+
+def _one_fit(call: ModelCall, times: int, share: float) -> Trial:
+    def fit(epochs: int) -> dict[str, list[Any]]:
+        # Another order of the rows would be another training.
+        fitted = _trials.call_again(call, shuffle=False, epochs=epochs, initial_epoch=None)
+        return dict(fitted.history)
+
+    def one_by_one() -> dict[str, list[Any]]:
+        told = [fit(1) for _ in range(times)]
+        return {name: [value for each in told for value in each[name]] for name in told[0]}
+
+    return Trial(
+        present=Way(f"{times} calls of fit", one_by_one, _trials.fixed_seed),
+        ways=(
+            Way(
+                "one fit with epochs",
+                lambda: fit(times),
+                _trials.fixed_seed,
+                note="what happens between the epochs goes into a callback's `on_epoch_end`",
+            ),
+        ),
+        inputs=f"{times} epochs of your data, in one order",
+        share=share,
+        functions=_trials.user_functions(call),
+        state=True,
+    )
+
+
+def _compiled_steps(calls: list[ModelCall], share: float) -> Trial:
+    import tensorflow as tf
+
+    model = calls[0].model
+    rows = [[call.keywords.get(name) for name in ("x", "y", "sample_weight")] for call in calls]
+    batches = [tuple(each for each in batch if each is not None) for batch in rows]
+    step = tf.function(
+        lambda *batch: model.train_step(batch),
+        reduce_retracing=True,
+        jit_compile=bool(model.jit_compile),
+    )
+
+    def one_by_one() -> None:
+        for call in calls:
+            _trials.call_again(call, return_dict=True)
+
+    def compiled() -> dict[str, float]:
+        told = [step(*batch) for batch in batches][-1]
+        return {name: float(value) for name, value in told.items()}
+
+    def results(_: Any) -> None:
+        # The weights are compared. Whether metrics run on from step to step is another matter.
+        model.reset_metrics()
+
+    return Trial(
+        present=Way("train_on_batch", one_by_one, _trials.fixed_seed, results),
+        ways=(
+            Way(
+                "a compiled training step",
+                compiled,
+                _trials.fixed_seed,
+                results,
+                note="`model.train_step` in a tf.function; metrics are read when they are needed",
+            ),
+        ),
+        inputs=f"{len(calls)} of your batches",
+        share=share,
+        state=True,
+    )
 
 
 def _is_short(call: KerasCall) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from unslow.catalogue.models import _source
 from unslow.catalogue.page import (
@@ -16,15 +17,25 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Edit, Finding
 from unslow.recording.data import Recording
+from unslow.recording.samples import InterpreterUsed
 from unslow.source.values import INTERPRETERS
 
 if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
     from unslow.source.module import Module
 
 LEAST_MADE = 5
 MODELS = ("model_path", "model_content")
+
+BEFORE_LOOP = "make it before the loop"
+IN_HELPER = "make it once, in a cached helper"
+IN_HELPER_NOTE = (
+    "two threads must not use one interpreter at once, and a model with variables carries their "
+    "values on to the next call"
+)
 
 ASKING = frozenset(
     {
@@ -184,12 +195,27 @@ print(f"total {total:.2f}")
                 "seconds": cost.seconds,
                 "seconds_per_interpreter": seconds / (made - 1),
                 "invocations": uses,
+                "seconds_per_invocation": _invocation(recording),
             }
             message = (
                 f"Made {count_text(made)} TFLite interpreters here, "
                 f"{seconds_text(seconds / (made - 1))} each; one can be kept."
             )
             yield self.problem(site.at_line, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """Making and invoking an interpreter against invoking one that is kept."""
+        for used in samples.at(InterpreterUsed, finding.site):
+            model = used.keywords.get("model_path", used.arguments[0] if used.arguments else None)
+            if isinstance(model, (str, Path)) and not Path(model).exists():
+                yield Untried("The model's file is no longer there.")
+                return
+            # The finding's cost is the making alone; what is measured invokes as well.
+            making = finding.evidence["seconds_per_interpreter"]
+            share = 1 + finding.evidence["seconds_per_invocation"] / making
+            yield _trial(used, finding.site.function == "<module>", share)
+            return
+        yield Untried("No call of `invoke` was seen, so it is not known what the model is given.")
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Interpreters of one model, made again and again."""
@@ -215,6 +241,52 @@ print(f"total {total:.2f}")
             )
 
 
+def _invocation(recording: Recording) -> float:
+    """Seconds of an invocation, by the mean of all: they have lines of their own."""
+    calls = sum(row.invocations for row in recording.interpreters)
+    return sum(row.invoke_seconds for row in recording.interpreters) / max(calls, 1)
+
+
+def _trial(used: InterpreterUsed, at_top: bool, share: float) -> Trial:
+    kept: list[Any] = []
+
+    def make() -> Any:
+        interpreter = used.kind(*used.arguments, **used.keywords)
+        for details in interpreter.get_input_details():
+            shape = used.inputs[details["index"]].shape
+            if tuple(details["shape"]) != shape:
+                interpreter.resize_tensor_input(details["index"], shape)
+        interpreter.allocate_tensors()
+        return interpreter
+
+    def with_kept() -> list[Any]:
+        if not kept:
+            kept.append(make())
+        kept[0].reset_all_variables()
+        return _answers(kept[0], used.inputs)
+
+    return Trial(
+        present=Way("an interpreter for each call", lambda: _answers(make(), used.inputs)),
+        ways=(
+            Way(
+                BEFORE_LOOP if at_top else IN_HELPER,
+                with_kept,
+                safety="safe" if at_top else "unsafe",
+                note="" if at_top else IN_HELPER_NOTE,
+            ),
+        ),
+        inputs="1 of your inputs",
+        share=share,
+    )
+
+
+def _answers(interpreter: Any, inputs: dict[int, Any]) -> list[Any]:
+    for index, value in inputs.items():
+        interpreter.set_tensor(index, value)
+    interpreter.invoke()
+    return [interpreter.get_tensor(each["index"]) for each in interpreter.get_output_details()]
+
+
 def _alternatives(module: Module, call: ast.Call) -> Iterator[Alternative]:
     statement = module.statement(call)
     if not module.editable(statement):
@@ -223,15 +295,11 @@ def _alternatives(module: Module, call: ast.Call) -> Iterator[Alternative]:
     if loop is not None:
         edits = _hoisted(module, statement, call, loop)
         if edits is not None:
-            yield Alternative("make it before the loop", "safe", edits)
+            yield Alternative(BEFORE_LOOP, "safe", edits)
         return
     kept = _source.kept(module, call, "kept_interpreter", MODELS)
     if kept is not None:
-        note = (
-            "two threads must not use one interpreter at once, and a model with variables "
-            "carries their values on to the next call"
-        )
-        yield Alternative("make it once, in a cached helper", "unsafe", kept, note=note)
+        yield Alternative(IN_HELPER, "unsafe", kept, note=IN_HELPER_NOTE)
 
 
 def _hoisted(

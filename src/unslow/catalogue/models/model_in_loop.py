@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.models import _keras, _source
+from unslow.catalogue.models import _keras, _source, _trials
+from unslow.catalogue.models._remaking import Remaking
 from unslow.catalogue.page import (
     Page,
     cost_of,
@@ -15,16 +16,34 @@ from unslow.catalogue.page import (
     same_line,
     seconds_text,
 )
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Finding, Site
 from unslow.recording.data import Recording
+from unslow.recording.samples import ModelLoad
 
 if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
     from unslow.source.flow import Repetition
     from unslow.source.module import Module
 
+LONG_CALL = 2.0
+"""Seconds of a call, besides its tracing, up to which it is part of an experiment."""
 LEAST_LOADS = 3
 LEAST_MODELS = 5
 TRACED_AGAIN = (0.8, 1.2)
+
+BEFORE_LOOP = "load it before the loop"
+IN_HELPER = "load it once, in a cached helper"
+IN_HELPER_NOTE = (
+    "the model stays loaded for as long as the program runs: a file that changes is not read "
+    "again, and all callers share the model and its state"
+)
+
+KEEP_NOTE = "its first weights and its optimizer's are put back where a new model was made"
+COMPILE_NOTE = "its optimizer's variables are put back where it was compiled again"
+
+CALLED = ("fit", "evaluate", "predict", "train_on_batch")
+"""Methods that trace a model."""
 
 LOADERS = ("keras.models.load_model", "keras.saving.load_model", "tensorflow.saved_model.load")
 MODELS = ("keras.Model", "keras.models.Model")
@@ -236,6 +255,11 @@ print(len(scores))
                 "method": call.method,
                 "seconds_per_call": call.seconds / call.calls,
                 "tracing_again_seconds": tracing,
+                "seconds_of_traced_calls": sum(
+                    row.seconds * needless
+                    for row in recording.keras_calls
+                    if any(same_line(row.site, site) for site, _ in traced)
+                ),
             }
             message = (
                 f"A model was {VERBS[call.method]} {count_text(call.calls)} times here, "
@@ -245,6 +269,47 @@ print(len(scores))
                 places = ", ".join(sorted({site.place for site, _ in traced}))
                 message += f" Each time {places} had to trace again: {seconds_text(tracing)} more."
             yield self.problem(call.site, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """Making the model again, and what traces it, against a model that is kept."""
+        method = finding.evidence["method"]
+        loads = samples.at(ModelLoad, finding.site)
+        calls = _trials.kept_calls(samples, finding.site, *CALLED)
+        call = calls[0] if calls and finding.evidence["tracing_again_seconds"] else None
+        if method == "load_model":
+            if not loads or not (loads[0].content or loads[0].path.exists()):
+                yield Untried("The file that the model was loaded from could not be kept.")
+                return
+            at_top = finding.site.function == "<module>"
+            name = BEFORE_LOOP if at_top else IN_HELPER
+            remaking = Remaking.of_load(loads[0], call)
+            note = "" if at_top else IN_HELPER_NOTE
+        elif not calls:
+            yield Untried("No call of a model from here was kept.")
+            return
+        elif method == "compile":
+            remaking, name, note = Remaking.of_compile(calls[0]), "compile it once", COMPILE_NOTE
+        else:
+            remaking, name, note = Remaking.of_model(calls[0]), "keep one model", KEEP_NOTE
+        cost, evidence = finding.cost.seconds, finding.evidence
+        rest = evidence["seconds_of_traced_calls"] - evidence["tracing_again_seconds"]
+        if rest > LONG_CALL * evidence["calls"]:
+            yield Untried("The calls of each model take too long to be made again.")
+            return
+        yield Trial(
+            present=Way(
+                f"a model {VERBS[method]} each time",
+                remaking.again,
+                remaking.before,
+                remaking.results,
+            ),
+            ways=(Way(name, remaking.with_kept, remaking.before, remaking.results, note=note),),
+            inputs="a call of yours" if remaking.call else "your model",
+            # The finding's cost holds the tracing in those calls, not what they do besides.
+            share=1 + max(rest, 0.0) / cost if remaking.call else 1.0,
+            functions=_trials.user_functions(remaking.call) if remaking.call else (),
+            state=remaking.learns,
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Loads of one model, and models around layers of another, again and again."""
@@ -285,7 +350,7 @@ def _traced_again(recording: Recording, made: int) -> list[tuple[Site, float]]:
     """Lines at which nearly each of `made` models was traced anew, and the seconds of it."""
     least, most = (factor * made for factor in TRACED_AGAIN)
     found = []
-    for call in _keras.calls_by_line(recording, "fit", "evaluate", "predict", "train_on_batch"):
+    for call in _keras.calls_by_line(recording, *CALLED):
         rows = [
             row
             for row in recording.tracings
@@ -354,15 +419,11 @@ def _alternatives(module: Module, call: ast.Call) -> Iterator[Alternative]:
             and _only_asked(module, statement, call, loop)
         ):
             edits = (module.insert(loop, text), module.delete(statement))
-            yield Alternative("load it before the loop", "safe", edits)
+            yield Alternative(BEFORE_LOOP, "safe", edits)
         return
     edits_of_helper = _source.kept(module, call, "kept_model", PATHS)
     if edits_of_helper is not None:
-        note = (
-            "the model stays loaded for as long as the program runs: a file that changes is not "
-            "read again, and all callers share the model and its state"
-        )
-        yield Alternative("load it once, in a cached helper", "unsafe", edits_of_helper, note=note)
+        yield Alternative(IN_HELPER, "unsafe", edits_of_helper, note=IN_HELPER_NOTE)
 
 
 def _only_asked(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from unslow.catalogue.models import _keras, _source
+from unslow.catalogue.models import _keras, _source, _trials
 from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Edit, Finding
 from unslow.recording.data import Recording
 
 if TYPE_CHECKING:
+    from unslow.recording.samples import ModelCall, Samples
     from unslow.source.flow import Repetition
     from unslow.source.module import Module
 
@@ -19,6 +21,16 @@ LEAST_CALLS = 5
 MOST_ROWS = 32
 FEW_ROWS = 8
 LEAST_OVERHEAD = 0.5
+
+SECONDS = 0.1
+"""How long the present way of calls one by one is tried for."""
+
+BEFORE_LOOP = "one predict before the loop"
+ON_BATCH = "predict_on_batch"
+BEFORE_LOOP_NOTE = (
+    "all rows are computed before the first round, in batches: the last digits may differ, and "
+    "an array without rows is an error"
+)
 
 
 class PredictPerItem(Page):
@@ -182,6 +194,19 @@ print(len(errors), votes.shape)
             )
             yield self.problem(call.site, message, cost, evidence)
 
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """The kept calls again: each by itself without a pipeline, and all in one."""
+        calls = _trials.kept_calls(samples, finding.site, "predict")
+        if not calls:
+            yield _trials.NOT_KEPT
+            return
+        each = finding.evidence["seconds_per_call"]
+        few = calls[: max(1, int(SECONDS / each))]
+        yield _one_by_one(few)
+        many = [call for call in calls if not call.keywords.get("steps")]
+        if len(many) > 1:
+            yield _all_in_one(many, _trials.spared(finding.cost.calls, len(many)))
+
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Calls of `predict` with a row or a few, in code that runs again and again."""
         for call in module.calls_of("predict", "model"):
@@ -213,6 +238,69 @@ print(len(errors), votes.shape)
                 evidence,
                 tuple(_alternatives(module, call, given, found, again)),
             )
+
+
+def _one_by_one(calls: list[ModelCall]) -> Trial:
+    model = calls[0].model
+    inputs = [call.keywords["x"] for call in calls]
+    compiled = _trials.forward(model)
+    return Trial(
+        present=Way("predict", lambda: [_trials.call_again(call) for call in calls]),
+        ways=(
+            Way(
+                ON_BATCH,
+                lambda: [model.predict_on_batch(rows) for rows in inputs],
+                safety="safe",
+            ),
+            Way(
+                "a compiled call of the model",
+                lambda: [_as_arrays(compiled(rows)) for rows in inputs],
+                note="the model as a tf.function, made once; its results are tensors",
+            ),
+        ),
+        inputs=_inputs_text(calls),
+    )
+
+
+def _all_in_one(calls: list[ModelCall], share: float) -> Trial:
+    import tensorflow as tf
+
+    keywords = {**calls[0].keywords, "batch_size": None}
+    together = tf.nest.map_structure(_joined, *(call.keywords["x"] for call in calls))
+
+    def joined(results: list[Any]) -> Any:
+        return tf.nest.map_structure(_joined, *results)
+
+    return Trial(
+        present=Way("predict", lambda: [_trials.call_again(call) for call in calls], None, joined),
+        ways=(
+            Way(
+                BEFORE_LOOP,
+                lambda: _trials.call_again(calls[0], **{**keywords, "x": together}),
+                note=BEFORE_LOOP_NOTE,
+            ),
+        ),
+        inputs=_inputs_text(calls),
+        share=share,
+    )
+
+
+def _joined(*parts: Any) -> Any:
+    import numpy as np
+
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _as_arrays(results: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.nest.map_structure(
+        lambda each: each.numpy() if isinstance(each, tf.Tensor) else each, results
+    )
+
+
+def _inputs_text(calls: list[ModelCall]) -> str:
+    return "1 of your calls" if len(calls) == 1 else f"{len(calls)} of your calls"
 
 
 def _rows_text(rows: float) -> str:
@@ -287,11 +375,7 @@ def _alternatives(
         return
     batched = _batched(module, call, given, again)
     if batched is not None:
-        note = (
-            "all rows are computed before the first round, in batches: the last digits may "
-            "differ, and an array without rows is an error"
-        )
-        yield Alternative("one predict before the loop", "unsafe", batched, note=note)
+        yield Alternative(BEFORE_LOOP, "unsafe", batched, note=BEFORE_LOOP_NOTE)
     end = module.end(call)
     closing = (end[0], end[1] - 1)
     rest = module.text_between(module.end(given), closing)
@@ -302,10 +386,10 @@ def _alternatives(
     edits = (name, module.edit(module.end(given), closing, "")) if rest else (name,)
     verbose = options.get("verbose")
     if isinstance(verbose, ast.Constant) and verbose.value == 0:
-        yield Alternative("predict_on_batch", "safe", edits)
+        yield Alternative(ON_BATCH, "safe", edits)
     else:
         note = "`predict_on_batch` prints no progress bar"
-        yield Alternative("predict_on_batch", "unsafe", edits, note=note)
+        yield Alternative(ON_BATCH, "unsafe", edits, note=note)
 
 
 def _batched(

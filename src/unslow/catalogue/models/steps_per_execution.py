@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.models import _keras, _source
+from unslow.catalogue.models import _keras, _source, _trials
 from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Finding
 from unslow.recording.data import Recording
 
 if TYPE_CHECKING:
+    from unslow.recording.samples import Samples
     from unslow.source.module import Module
 
 LEAST_STEPS = 500
 MANY_STEPS = 1_000
 SMALL_WORK = 300_000
 """Weights times rows of a batch, up to which a step is short on any machine."""
-MOST_AT_ONCE = 100
-LEAST_AT_ONCE = 10
 SHORT_STEP = 2.5e-3
 LEAST_OVERHEAD = 0.1
+CALL_OVERHEAD = 1.0
 """The call of the compiled step costs about as much again, and counts as time inside it."""
 
 
@@ -118,9 +120,11 @@ print(model.count_params())
             around = _keras.around(recording, call)
             if running / steps > SHORT_STEP or around < LEAST_OVERHEAD * running:
                 continue
-            claims = _keras.spread(recording, call.site, around, parts=_keras.AROUND_PARTS)
+            whole = running - _keras.callback_seconds(recording, call)
+            seconds = min((1 + CALL_OVERHEAD) * around, whole)
+            claims = _keras.spread(recording, call.site, seconds, parts=_keras.RUNNING_PARTS)
             cost = cost_of(claims, calls=call.calls)
-            if not matters(recording, cost.seconds):
+            if not matters(recording, min(around, cost.seconds)):
                 continue
             evidence = {
                 "calls": call.calls,
@@ -128,6 +132,7 @@ print(model.count_params())
                 "steps": steps,
                 "seconds_per_step": running / steps,
                 "seconds_around_step": around / steps,
+                "seconds_but_callbacks": whole,
             }
             message = (
                 f"fit() took {count_text(steps)} steps of {seconds_text(running / steps)} and "
@@ -135,6 +140,35 @@ print(model.count_params())
                 "outside the compiled step."
             )
             yield self.problem(call.site, message, cost, evidence)
+
+    def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
+        """A part of the kept `fit` with several steps in one call of the compiled function."""
+        calls = _trials.kept_calls(samples, finding.site, "fit")
+        if not calls:
+            yield _trials.NOT_KEPT
+            return
+        call, evidence = calls[0], finding.evidence
+        steps = _trials.steps_within(_trials.SECONDS, call, evidence["seconds_per_step"])
+        at_once = _trials.steps_at_once(call, steps)
+        if not at_once:
+            yield Untried("An epoch has too few steps that could be taken at once.")
+            return
+        steps = max(1, steps // at_once) * at_once
+        changes = _trials.shortened(call, steps)
+        yield Trial(
+            present=Way(
+                "one step at a time",
+                _trials.Fit(call, changes, 1),
+                _trials.fixed_seed,
+                _trials.results,
+            ),
+            ways=(_trials.several_steps(call, changes, at_once),),
+            inputs=_trials.what(call, steps),
+            # The finding's cost leaves out the training itself; the call does not.
+            share=evidence["seconds_but_callbacks"] / finding.cost.seconds,
+            functions=_trials.user_functions(call),
+            state=True,
+        )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """`fit` of a small dense model with many steps, all as far as the source says it."""
@@ -200,15 +234,15 @@ def _compile_call(module: Module, model: ast.expr) -> ast.Call | None:
 def _alternatives(
     module: Module, call: ast.Call, compiled: ast.Call, steps: int
 ) -> Iterator[Alternative]:
-    at_once = max(n for n in range(1, MOST_AT_ONCE + 1) if steps % n == 0)
-    if at_once < LEAST_AT_ONCE or not module.editable(compiled):
+    if module.argument(call, None, "validation_steps") is not None:
+        # Keras would validate with more steps where these are no multiple.
+        steps = math.gcd(steps, _source.number(module, call, None, "validation_steps") or 1)
+    at_once = _trials.largest_divisor(steps)
+    if not at_once or not module.editable(compiled):
         return
     if module.argument(call, None, "callbacks") is not None:
         return
     last = module.end(_source.arguments(compiled)[-1])
     edits = (module.edit(last, last, f", steps_per_execution={at_once}"),)
-    note = (
-        "callbacks that work per batch are called once per execution; the weights are the same "
-        "but for the last digits"
-    )
-    yield Alternative(f"steps_per_execution={at_once}", "unsafe", edits, note=note)
+    name = _trials.SEVERAL_STEPS.format(at_once)
+    yield Alternative(name, "unsafe", edits, note=_trials.SEVERAL_STEPS_NOTE)
