@@ -14,7 +14,7 @@ help:
 	@echo "make demo                             run unslow on a slow example program"
 	@echo "make test                             lint, format and type checks, and all tests"
 	@echo "make docs                             write docs/causes.md from the catalogue's pages"
-	@echo "make bench                            what watching costs, how fast check reads, what fixes give"
+	@echo "make bench                            what watching costs, how fast check reads, what fixes give and gains predict"
 	@echo "make test-tensorflow VERSION=2.16.2   the tests that need TensorFlow, with that version"
 	@echo "make clean                            remove what the other targets made"
 	@echo "PYTHON=python3.12 chooses the interpreter (3.10 to 3.13)."
@@ -31,7 +31,7 @@ $(VENV)/dev.stamp: $(VENV)/user.stamp
 
 demo: $(VENV)/user.stamp
 	$(BIN)/python examples/make_data.py
-	$(BIN)/unslow run examples/augment.py
+	$(BIN)/unslow run examples/resize_argmax.py
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -56,6 +56,7 @@ bench: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/check_speed.py
 	$(BIN)/python benchmarks/fixed_examples.py
+	$(BIN)/python benchmarks/prediction.py
 
 $(OLD)/stamp: pyproject.toml
 	test -x $(OLD)/bin/python || $(PYTHON) -m venv $(OLD)

@@ -311,6 +311,20 @@ def test_a_spent_budget_is_told(monkeypatch: pytest.MonkeyPatch, samples: Sample
     assert any("budget" in failure or "five pairs" in failure for failure in failures)
 
 
+def test_what_is_left_of_the_budget_goes_to_what_was_cut_short(
+    monkeypatch: pytest.MonkeyPatch, samples: Samples
+) -> None:
+    ways = trial(Way("long", lambda: busy(20)), Way("longer", lambda: busy(40)))
+    cheap = [replace(FINDING, site=Site("a.py", line), cost=Cost(0.01)) for line in (5, 6)]
+
+    def trials(finding: Finding) -> list[Trial | Untried]:
+        return [ways] if finding.site.line == 5 else [Untried("nothing was captured.")]
+
+    kept, _ = run_session(monkeypatch, samples, trials, [FINDING, *cheap], budget=2.0)
+    (tried,) = (each for each in kept[-1].findings if each.site.line == 5)
+    assert [each.failure for each in tried.alternatives] == ["", ""]
+
+
 def test_samples_are_kept_within_their_bound(samples: Samples) -> None:
     place = samples._sites.place(0)
     for number in range(10):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -72,6 +72,9 @@ class Session:
         self._tell = tell
         self._keep = keep
         self._include = include
+        self._asked = tuple(self._findings)
+        self._cut: list[int] = []
+        self._outcomes_of: dict[int, dict[str, Outcome]] = {}
         self._notes: list[str] = []
         self._began = perf_counter()
 
@@ -84,31 +87,41 @@ class Session:
             )
         try:
             for number in range(len(self._findings)):
-                self._try(number)
+                self._try(number, self._part(number))
+            # Some need less than they were given: the others get what is left.
+            while self._cut and self._left() > 0:
+                number = self._cut.pop(0)
+                self._try(number, 1 / (1 + len(self._cut)), again=True)
         except KeyboardInterrupt:
             self._notes.append(
                 "The experiments were stopped by Ctrl-C; what was not tried by then is left out."
             )
         self._keep(self._tried(complete=True))
 
-    def _try(self, number: int) -> None:
-        finding = self._findings[number]
-        left = max(0.0, self._budget - (perf_counter() - self._began))
-        outcomes: list[Outcome] = []
+    def _left(self) -> float:
+        return max(0.0, self._budget - (perf_counter() - self._began))
+
+    def _try(self, number: int, part: float, again: bool = False) -> None:
+        """Try a finding in this part of the time that is left."""
+        finding = self._asked[number]
+        # What an earlier try has shown stays until it is shown anew.
+        outcomes = self._outcomes_of.setdefault(number, {})
 
         def tell(way: str, limit: float) -> None:
             self._tell(Trying(_name(finding), way, number + 1, len(self._findings), limit))
             hung = Outcome(Alternative(way, "unsafe", failure=HUNG))
-            self._keep(self._tried(number, self._with(finding, [*outcomes, hung])))
+            self._keep(self._tried(number, self._with(finding, {**outcomes, way: hung})))
 
         try:
-            for outcome in self._outcomes(finding, left * self._part(number), tell):
+            for outcome in self._outcomes(finding, self._left() * part, tell):
                 if isinstance(outcome, Untried):
                     finding = replace(finding, untried=outcome.why)
                 else:
-                    outcomes.append(outcome)
+                    outcomes[outcome.alternative.name] = outcome
                 self._findings[number] = self._with(finding, outcomes)
                 self._keep(self._tried())
+            if not again and any(outcome.cut for outcome in outcomes.values()):
+                self._cut.append(number)
         except Exception as error:
             # A fault of ours in one experiment must not cost what the others have shown.
             self._notes.append(
@@ -130,8 +143,8 @@ class Session:
             share = seconds * len(trial.ways) / ways
             yield from run_trial(trial, share, tell, finding.cost.seconds, self._include)
 
-    def _with(self, finding: Finding, outcomes: Sequence[Outcome]) -> Finding:
-        return with_outcomes(finding, outcomes, self._wall)
+    def _with(self, finding: Finding, outcomes: Mapping[str, Outcome]) -> Finding:
+        return with_outcomes(finding, tuple(outcomes.values()), self._wall)
 
     def _part(self, number: int) -> float:
         """The part of what is left of the budget that this finding has."""

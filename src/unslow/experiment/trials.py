@@ -38,6 +38,7 @@ class Outcome:
     `once`: seconds that it takes a single time in the program, to build something.
     `share`: the part of the finding's cost for which its ratio holds. `offered`: whether the
     program could do so. `exhaustive`: if it gains nothing, there is nothing to gain.
+    `cut`: more time would have given a proof.
     """
 
     alternative: Alternative
@@ -45,6 +46,7 @@ class Outcome:
     share: float = 1.0
     offered: bool = True
     exhaustive: bool = True
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def run_trial(
     for number, way in enumerate(trial.ways):
         left = seconds - (time.perf_counter() - began)
         if left <= 0 and number:
-            yield Outcome(_alternative(way, failure="not tried: the budget was spent"))
+            failure = "not tried: the budget was spent"
+            yield Outcome(_alternative(way, failure=failure), cut=True)
             continue
         share = max(left, 0.0) / (len(trial.ways) - number)
         tell(way.name, 2 * limit + 4 * share)
@@ -122,7 +125,7 @@ def _try(
     except CannotRun as error:
         return Outcome(_alternative(way, failure=str(error)))
     except measure.TooSlow as error:
-        return Outcome(_alternative(way, failure=f"not measured: {error}"))
+        return Outcome(_alternative(way, failure=f"not measured: {error}"), cut=True)
     prepared = max(0.0, first.seconds - timing.alternative) if way.prepares else 0.0
     proof = _proof(timing, same, trial.inputs)
     return Outcome(
