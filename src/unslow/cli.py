@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from unslow import __version__
-from unslow.commands import check, explain, run
+from unslow.commands import check, explain, prove, run
 from unslow.commands.console import ERROR, UsageError, end_by, say
 
 
@@ -41,9 +41,14 @@ def _command(argv: list[str]) -> int:
     if argv[:1] == ["run"]:
         options, target = run.split_target(argv[1:])
         argv = ["run", *options]
+    elif argv[:1] == ["prove"]:
+        options, target = run.split_target(argv[1:], prove.VALUES)
+        argv = ["prove", *options]
     args = _parser().parse_args(argv)
     if args.command == "run":
         return run.run(args, target)
+    if args.command == "prove":
+        return prove.prove(args, target)
     if args.command in ("check", "fix"):
         return check.check(args)
     if args.command == "explain":
@@ -58,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"unslow {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     run.add_parser(commands)
+    prove.add_parser(commands)
     check.add_parsers(commands)
     explain.add_parsers(commands)
     return parser
