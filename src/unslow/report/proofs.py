@@ -11,7 +11,7 @@ from unslow.catalogue.page import seconds_text
 from unslow.finding import Alternative, Finding, Proof
 from unslow.plain import to_plain
 from unslow.report.document import SCHEMA
-from unslow.report.text import Paint, counted, cut, printable, wrapped
+from unslow.report.text import Paint, counted, cut, plain_ratio, printable, wrapped
 
 LEAST_WIDTH = 78
 MOST_WIDTH = 110
@@ -190,7 +190,7 @@ def _row(
     after = pairs = ""
     if proof is not None:
         low, high = proof.interval
-        after = f"{_ratio(proof.ratio):>6}  {low:.3g} to {high:.3g}"
+        after = f"{_ratio(proof.ratio):>6}  {plain_ratio(low)} to {plain_ratio(high)}"
         pairs = str(proof.pairs)
     verdict = paint.cost(f"{_verdict(tried):<13}")
     measured = f"{whole:>6}  {after:<20}  {pairs:>5}  {verdict}  {_result(tried)}"
@@ -237,17 +237,18 @@ def _listed(numbers: Sequence[int]) -> str:
 
 
 def _ratio(value: float) -> str:
-    return f"{value:.3g}×"
+    return f"{plain_ratio(value)}×"
 
 
 def _advice(proved: Proved) -> str:
     of = counted(len(proved.fixes), "fix").replace("fixs", "fixes")
+    how = "together " if len(proved.chosen) > 1 else ""
     stopped = "Stopped by Ctrl-C. " if proved.interrupted else ""
     if not proved.fixes:
         return f"{stopped}Nothing in its source is known to be slow and can be mended."
     if proved.written:
         return (
-            f"{stopped}Applied {len(proved.chosen)} of {of}, proven faster and equal, "
+            f"{stopped}Applied {len(proved.chosen)} of {of}, proven {how}faster and equal, "
             f"in {', '.join(proved.written)}."
         )
     if proved.chosen:
@@ -256,7 +257,7 @@ def _advice(proved: Proved) -> str:
             return f"{stopped}Nothing was written."
         return (
             f"{stopped}--write would apply {len(proved.chosen)} of {of}: {which}"
-            "proven faster and equal."
+            f"proven {how}faster and equal."
         )
     if proved.random and any(each.verdict == "faster" for each in proved.singles):
         return (

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from unslow.catalogue.page import count_text, seconds_text
 from unslow.finding import Finding, Proof, Site, saved_seconds, total_seconds
 from unslow.recording.data import Program, Recording
-from unslow.report.text import Paint, counted, cut, printable, wrapped
+from unslow.report.text import Paint, counted, cut, plain_ratio, printable, wrapped
 
 SourceLine = Callable[[Site], str]
 """The text of the source line at a site, empty where it cannot be read."""
@@ -225,7 +225,7 @@ def _alternatives(finding: Finding, width: int) -> Iterator[str]:
 
 
 def _ratio(ratio: float) -> str:
-    return f"{ratio:.0f}×" if ratio >= 100 else f"{ratio:.3g}×"
+    return f"{plain_ratio(ratio)}×"
 
 
 def _same(proof: Proof) -> str:

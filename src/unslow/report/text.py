@@ -66,6 +66,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def plain_ratio(ratio: float) -> str:
+    """A ratio in three digits, or as many as it has before the point: `2.13`, `1271`."""
+    return f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.3g}"
+
+
 def printable(text: str) -> str:
     """`text` with nothing in it that would steer a terminal."""
     text = text.replace("\n", " ").expandtabs(4)
