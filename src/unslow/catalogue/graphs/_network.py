@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _source
+from unslow.catalogue.graphs import _source, _whole
 from unslow.finding import Alternative
 
 if TYPE_CHECKING:
@@ -16,12 +16,18 @@ NOTE = (
     "read again, and what the graph is read from must be hashable"
 )
 
+WHOLE_NOTE = (
+    "the ops that each call built are built once, in the graph that is kept, and what varies is "
+    "fed to them; " + NOTE
+)
+
 
 def kept(module: Module, call: ast.Call) -> tuple[Alternative, ...]:
     """The import moved into a cached helper, for a function that imports a graph beside other ops.
 
     Offered where the graph is parsed in the function, imported with `name=""`, and some runs
-    of its session speak of tensors by their names alone: those go to the kept session.
+    of its session speak of tensors by their names alone: those go to the kept session. Where
+    the function's own ops are plain they move to the kept graph, and all runs with them.
     """
     function = module.function(call)
     if not isinstance(function, ast.FunctionDef) or function.decorator_list:
@@ -29,13 +35,18 @@ def kept(module: Module, call: ast.Call) -> tuple[Alternative, ...]:
     if not isinstance(module.parent(function), ast.Module):
         return ()
     setup = _setup(module, call, function)
-    runs, opened = _runs_by_name(module, function)
-    if setup is None or opened is None or not runs:
-        return ()
-    if not all(module.editable(each) for each in (*setup, *runs, function)):
+    if setup is None:
         return ()
     given = _given(module, setup, function)
     if given is None:
+        return ()
+    whole = _whole.kept(module, setup, function, given)
+    if whole is not None:
+        return (Alternative("one session, kept", "unsafe", whole, note=WHOLE_NOTE),)
+    runs, opened = _runs_by_name(module, function)
+    if opened is None or not runs:
+        return ()
+    if not all(module.editable(each) for each in (*setup, *runs, function)):
         return ()
 
     name = module.free_name("kept_session")
