@@ -10,6 +10,7 @@ import ast
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from programs import environment
@@ -791,6 +792,162 @@ def label(file, row):
             assert finding.alternatives == ()
 
 
+PHOTO = """\
+import pathlib
+SIZE = (8, 8)
+def label(file, photo):
+    definition = tf1.GraphDef()
+    definition.ParseFromString(file.read_bytes())
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(definition, name="")
+        # As large as the network wants it.
+        image = tf.io.decode_png(tf.io.read_file(str(photo)), channels=3)
+        image = tf.image.resize(image, SIZE) / 127.5 - 1.0
+        batch = tf.expand_dims(image, 0)
+        with tf1.Session(graph=graph) as session:
+            # The network's own name.
+            pixels = session.run(batch)
+            scores = session.run("scores:0", feed_dict={"image:0": pixels})[0]
+    return float(scores.sum())
+
+path = pathlib.Path(work) / "net.pb"
+for number in range(6):
+    print(round(label(path, pathlib.Path(work) / f"{number}.png"), 3))
+"""
+
+PHOTO_KEPT = """\
+@functools.cache
+def kept_session(file):
+    definition = tf1.GraphDef()
+    definition.ParseFromString(file.read_bytes())
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(definition, name="")
+        name = tf.compat.v1.placeholder(tf.string, ())
+        # As large as the network wants it.
+        image = tf.io.decode_png(tf.io.read_file(name), channels=3)
+        image = tf.image.resize(image, SIZE) / 127.5 - 1.0
+        batch = tf.expand_dims(image, 0)
+    return tf1.Session(graph=graph), name, batch
+
+
+def label(file, photo):
+    session, name, batch = kept_session(file)
+    # The network's own name.
+    pixels = session.run(batch, feed_dict={name: str(photo)})
+    scores = session.run("scores:0", feed_dict={"image:0": pixels})[0]
+    return float(scores.sum())
+"""
+
+
+class TestWholeGraphKept:
+    """Where a function's own ops are plain, they move to the kept graph."""
+
+    def fix(self, there: str = "", instead: str = "") -> str:
+        program = HEAD + PHOTO
+        if there:
+            assert there in program
+            program = program.replace(there, instead)
+        after = fixed("TF207", program)
+        ast.parse(after)
+        assert fixed("TF207", after) == after
+        return after
+
+    def test_ops_move_and_what_varies_is_fed(self) -> None:
+        assert PHOTO_KEPT in self.fix()
+
+    def test_the_example_that_labels_photos(self) -> None:
+        path = Path(__file__).parents[1] / "examples" / "label_image.py"
+        assert """
+    return tf.compat.v1.Session(graph=graph), name, batch
+
+
+def label_image(graph_file: Path, image_file: Path) -> tuple[int, float]:
+    session, name, batch = kept_session(graph_file)
+    pixels = session.run(batch, feed_dict={name: str(image_file)})
+    scores = session.run("scores:0", feed_dict={"image:0": pixels})[0]
+    best = int(np.argmax(scores))
+""" in fixed("TF207", path.read_text(encoding="utf-8"))
+
+    def test_the_note_tells_that_the_ops_are_kept(self) -> None:
+        (finding,) = findings("TF207", HEAD + PHOTO)
+        (alternative,) = finding.alternatives
+        assert (alternative.name, alternative.safety) == ("one session, kept", "unsafe")
+        assert "fed" in alternative.note
+
+    def test_a_session_after_the_graph(self) -> None:
+        lines = PHOTO.split("\n")
+        first = lines.index("        with tf1.Session(graph=graph) as session:")
+        lines[first : first + 4] = [line[4:] for line in lines[first : first + 4]]
+        assert PHOTO_KEPT in fixed("TF207", HEAD + "\n".join(lines))
+
+    @pytest.mark.parametrize(
+        ("there", "instead", "expected"),
+        [
+            (
+                "session.run(batch)",
+                "session.run([batch, image])[0]",
+                "session.run([batch, image], feed_dict={name: str(photo)})[0]",
+            ),
+            (
+                "session.run(batch)",
+                "session.run(batch, {image: SMALL})",
+                "session.run(batch, {name: str(photo), image: SMALL})",
+            ),
+            (
+                "session.run(batch)",
+                'session.run("ExpandDims:0")',
+                'session.run("ExpandDims:0", feed_dict={name: str(photo)})',
+            ),
+            (
+                "pixels = session.run(batch)",
+                "batch = pixels = session.run(batch)",
+                "batch = pixels = session.run(batch, feed_dict={name: str(photo)})",
+            ),
+            ("(str(photo))", '(f"{photo}")', 'feed_dict={name: f"{photo}"}'),
+            ("str(photo)", '"a.png"', 'tf.io.read_file("a.png")'),
+            ("def label(file, photo)", "def label(file, photo, name=1)", "session, name_2, batch"),
+        ],
+    )
+    def test_what_the_runs_need_is_fed(self, there: str, instead: str, expected: str) -> None:
+        if "ExpandDims" in instead:  # A tensor has to be fetched for the ops to be worth keeping.
+            instead += "\n            session.run(image)"
+        after = self.fix(there, instead)
+        assert expected in after
+        assert "tf.Graph().as_default()" not in after
+
+    @pytest.mark.parametrize(
+        ("there", "instead"),
+        [
+            ("str(photo)", "photo"),
+            ("str(photo)", "str(next(photo))"),
+            ("tf.io.read_file(str(photo))", "photo.read_bytes()"),
+            ("SIZE)", "photo.size)"),
+            ("SIZE = (8, 8)", "SIZE = [8, 8]"),
+            ("tf.expand_dims(image, 0)", "tf.expand_dims(tf.image.random_hue(image, 0.1), 0)"),
+            ("tf.expand_dims(image, 0)", 'tf.expand_dims(image, 0, name="batch")'),
+            ("        batch =", "        print(image)\n        batch ="),
+            ("pixels = session.run(batch)", "pixels = session.run(tf.cast(batch, tf.int32))"),
+            ("pixels = session.run(batch)", "pixels = session.run(batch * 2)"),
+            ("return float(scores.sum())", "return float(scores.sum()), batch"),
+            ("    definition = tf1", "    photo = photo.resolve()\n    definition = tf1"),
+        ],
+    )
+    def test_the_rest_is_left_where_it_is_not_plain(self, there: str, instead: str) -> None:
+        after = self.fix(there, instead)
+        assert "tf.Graph().as_default() as graph" in after
+        assert 'kept_session(file).run("scores:0"' in after
+
+    @pytest.mark.parametrize("there", ["session.run(batch)", "str(photo)"])
+    def test_functions_of_the_program_are_not_moved(self, there: str) -> None:
+        """A function of the program that is called beside the runs may build ops there."""
+        instead = there.replace("session.run(batch)", "made(session.run(batch))")
+        instead = instead.replace("str(photo)", "made(str(photo))")
+        helper = "def made(x):\n    return tf.identity(x)\n\ndef label("
+        program = HEAD + PHOTO.replace(there, instead).replace("def label(", helper)
+        assert "placeholder" not in fixed("TF207", program)
+
+
 SAME = {
     "TF201": STEP + "for i in range(9):\n    step(x, 0.1 / (1 + i))\nprint(weights.numpy())\n",
     "TF204": TRAIN
@@ -821,10 +978,173 @@ def test_fixed_program_prints_the_same(code: str) -> None:
     program = HEAD + SAME[code]
     after = fixed(code, program)
     assert after != program
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", each], capture_output=True, check=True, env=environment()
-        ).stdout
-        for each in (program, after)
-    ]
-    assert printed[0] == printed[1] != b""
+    assert printed_by(program) == printed_by(after) != b""
+
+
+def printed_by(program: str) -> bytes:
+    """What a program prints when it is run on its own."""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, env=environment()
+    )
+    return ended.stdout
+
+
+FILES = """\
+import tempfile
+work = tempfile.mkdtemp()
+with tf.Graph().as_default() as net:
+    x = tf1.placeholder(tf.float32, (None, 8, 8, 3), name="image")
+    tf.reduce_mean(x, axis=(1, 2), name="scores")
+with open(work + "/net.pb", "wb") as out:
+    out.write(net.as_graph_def().SerializeToString())
+for n in range(6):
+    pixels = np.full((9, 7 + n, 3), 40 * n, np.uint8)
+    tf.io.write_file(f"{work}/{n}.png", tf.io.encode_png(pixels))
+"""
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("run", ["session.run(batch)", 'session.run([batch, "ReadFile:0"])[0]'])
+def test_the_whole_graph_kept_prints_the_same(run: str) -> None:
+    program = HEAD + FILES + PHOTO.replace("session.run(batch)", run)
+    after = fixed("TF207", program)
+    assert "placeholder(tf.string, ())" in after
+    assert printed_by(program) == printed_by(after) != b""
+
+
+FETCHED = """\
+    contents = tf1.placeholder(tf.string)
+    picture = tf.io.decode_jpeg(contents, channels=3)
+    for path in files:
+        pixels = session.run(picture, feed_dict={contents: path.read_bytes()})
+        small = session.run(tf.image.resize(pixels, (64, 64)) / 255.0)  # small
+        means.append(small.mean())
+"""
+IN_SESSION = (
+    "def means_of(files, means=()):\n  with tf.Graph().as_default(), tf1.Session() as session:\n"
+)
+
+
+class TestOpsBeforeTheLoop:
+    """TF208: what the rounds of a loop make, made before it and fed."""
+
+    def test_what_another_run_fetched_is_fed(self) -> None:
+        assert fix_of("TF208", IN_SESSION + FETCHED) == IN_SESSION + FETCHED.replace(
+            "    for path",
+            "    fed_pixels = tf.compat.v1.placeholder(picture.dtype, picture.shape)\n"
+            "    small_tensor = tf.image.resize(fed_pixels, (64, 64)) / 255.0\n"
+            "    for path",
+        ).replace(
+            "tf.image.resize(pixels, (64, 64)) / 255.0)  #",
+            "small_tensor, feed_dict={fed_pixels: pixels})  #",
+        )
+
+    @pytest.mark.parametrize(
+        ("there", "instead"),
+        [
+            ("pixels, (64, 64)", "pixels, (len(means), 64)"),
+            ("pixels, (64, 64)", "pixels, pixels.shape[:2]"),
+            ("tf.image.resize(pixels, (64, 64))", "tf.image.random_flip_left_right(pixels)"),
+            ("tf.image.resize(pixels, (64, 64))", "(tf.reduce_mean(pixels) + pixels)"),
+            ("tf.image.resize(pixels, (64, 64))", "helper(pixels)"),
+            ("tf.image.resize(pixels, (64, 64)) / 255.0", "tf.reduce_all(pixels)"),
+            ("tf.image.resize(pixels, (64, 64))", "tf.image.rgb_to_hsv(pixels)"),
+            ("tf.image.resize(pixels, (64, 64)) / 255.0", "[picture, pixels + tf.ones(3)]"),
+            ("/ 255.0)", "/ 255.0, feed_dict=feed)"),
+            ("/ 255.0)", "/ 255.0, **options)"),
+            ("tf.io.decode_jpeg(contents, channels=3)", "tf.io.decode_image(contents)"),
+            ("tf.io.decode_jpeg(contents, channels=3)", "load(contents)"),
+            ("session.run(picture, feed", "session.run([picture], feed"),
+            ("        small", "        pixels = pixels[:9]\n        small"),
+            ("        small", "        pixels.shape = (-1, 3)\n        small"),
+            ("        small", "        picture = tf.cast(picture, tf.int32)\n        small"),
+            ("        small", "        if pixels.ndim == 3:\n          small"),
+            ("        small", "        late = tf.constant(pixels)\n        small"),
+            ("session.run(tf.image", "session.run((tf.image"),
+        ],
+    )
+    def test_what_may_differ_is_left(self, there: str, instead: str) -> None:
+        program = IN_SESSION + FETCHED.replace(there, instead)
+        if instead.endswith("((tf.image"):
+            program = program.replace("255.0)", "255.0))")
+        assert program != IN_SESSION + FETCHED
+        ast.parse(program)
+        assert fix_of("TF208", program) == program
+
+    def test_feeds_join_those_that_are_there(self) -> None:
+        program = GRAPH + (
+            "best = tf.sqrt(x)\nfed_row = None\nfor row in np.ones((50, 3, 4)):\n    pass\n"
+            "rows = np.ones((50, 3, 4))\nfor epoch in range(20):\n    for row in rows:\n"
+            "        total = session.run(best[0] + tf.reduce_sum(\n            row), {x: row})\n"
+        )
+        start, _, _ = program.partition("for epoch")
+        assert fix_of("TF208", program) == start + (
+            "fed_row_2 = tf.compat.v1.placeholder(rows.dtype, rows.shape[1:])\n"
+            "total_tensor = (best[0] + tf.reduce_sum(\n    fed_row_2))\n"
+            "for epoch in range(20):\n    for row in rows:\n"
+            "        total = session.run(total_tensor, {fed_row_2: row, x: row})\n"
+        )
+
+    def test_a_tensor_with_a_name_moves_with_its_comment(self) -> None:
+        program = GRAPH + (
+            "for row in rows:\n    small = tf.image.resize(row, (2, 2))  # tiny\n"
+            "    session.run(small, options=None)\n"
+        )
+        start, _, _ = program.partition("for row")
+        assert fix_of("TF208", program) == start + (
+            "fed_row = tf.compat.v1.placeholder(rows.dtype, rows.shape[1:])\n"
+            "small = tf.image.resize(fed_row, (2, 2))  # tiny\n"
+            "for row in rows:\n    session.run(small, feed_dict={fed_row: row}, options=None)\n"
+        )
+        assert fix_of("TF208", program + "    print(small)\n") == program + "    print(small)\n"
+
+    def test_a_graph_of_each_outer_round_keeps_its_ops(self) -> None:
+        program = (
+            "rows = np.ones((50, 3, 4))\nfor fold in range(20):\n    graph = tf.Graph()\n"
+            "    session = tf1.Session(graph=graph)\n    for row in rows:\n"
+            "        session.run(tf.reduce_sum(row))\n"
+        )
+        after = fix_of("TF208", program)
+        assert after == program.replace(
+            "    for row",
+            "    fed_row = tf.compat.v1.placeholder(rows.dtype, rows.shape[1:])\n"
+            "    fetched = tf.reduce_sum(fed_row)\n    for row",
+        ).replace("tf.reduce_sum(row)", "fetched, feed_dict={fed_row: row}")
+
+    def test_it_is_unsafe_and_bears_the_name_of_what_was_tried(self) -> None:
+        (finding,) = findings("TF208", HEAD + IN_SESSION + FETCHED)
+        (alternative,) = finding.alternatives
+        assert alternative.name == "all ops made before the first run"
+        assert alternative.safety == "unsafe"
+        assert "random" in alternative.note
+
+    @pytest.mark.tensorflow
+    def test_a_program_with_all_of_it_prints_the_same(self) -> None:
+        program = """\
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+tf.disable_eager_execution()
+raw = tf.placeholder(tf.float32, (None, None, 3))
+scaled = tf.sqrt(raw) * 0.5
+rows = np.random.RandomState(0).uniform(size=(12, 6, 8, 3))
+session = tf.Session()
+for row in rows:
+    values = session.run(scaled, {raw: row})
+    grey = tf.reduce_sum(tf.image.rgb_to_grayscale(values), axis=(0, 1))
+    peak = session.run(grey * 2.0 + scaled[0, 0, 0], {raw: row})
+    mean = session.run(tf.reduce_mean(tf.square(row)))
+    print(peak, mean)
+for name in ["a", "bc"] * 6:
+    print(session.run(tf.strings.length(name)), session.run(scaled[0, 0], {raw: rows[0]}))
+images = (np.random.rand(12, 6, 8, 3) * 255).astype(np.uint8)
+for image in images:
+    turned = session.run(tf.image.flip_up_down(image), options=None)
+    print(turned.dtype, turned.shape, session.run(tf.reduce_max(image)) >= 0)
+"""
+        after = program
+        for _ in range(3):
+            after = fixed("TF208", after)
+        assert after.count("tf.compat.v1.placeholder(") == 4
+        assert findings("TF208", after) == []
+        assert printed_by(program) == printed_by(after) != b""

@@ -6,10 +6,10 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.graphs import _sessions, _source
+from unslow.catalogue.graphs import _hoisted, _sessions, _source
 from unslow.catalogue.page import Page, by_line, claim, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.trial import Trial, Untried, Way
-from unslow.finding import Finding, Site
+from unslow.finding import Alternative, Finding, Site
 from unslow.recording.data import GraphUse, Recording
 from unslow.recording.samples import GrownRun, Samples
 from unslow.source.flow import Repetition, rounds
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 LEAST_GROWTHS = 10
 ASSIGNMENTS = ("assign", "assign_add", "assign_sub")
+
+BEFORE = "all ops made before the first run"
+NOTE = (
+    "An op that draws random numbers with a seed of its own starts once instead of in each "
+    "round, and a shape that is open in the graph must be fed as such."
+)
 
 
 class GrowingGraph(Page):
@@ -44,9 +50,10 @@ class GrowingGraph(Page):
     Then call `graph.finalize()`: any op added later raises at its line.
 
     ## Safety of the fix
-    Advice only. The results are the same where the new ops are the same in each iteration;
-    a fed value must have the dtype that the constant had. Random ops keep one state instead
-    of a new one in every iteration.
+    Unsafe. The edit is offered where strings, rows of an array, or what an earlier run
+    fetched are all that changes; the rest is advice. The results are the same where the new
+    ops are the same in each iteration; a fed value must have the dtype that the constant had.
+    Random ops keep one state instead of a new one in every iteration.
     """
 
     code = "TF208"
@@ -179,7 +186,7 @@ for image in images[:3]:
             return
         yield Trial(
             Way("after new ops", grown.run_after_growth, before=grown.grow),
-            (Way("all ops made before the first run", grown.run_again, before=grown.settle),),
+            (Way(BEFORE, grown.run_again, before=grown.settle),),
             f"a run in the graph as it was at {chosen.nodes} nodes",
         )
 
@@ -216,7 +223,17 @@ for image in images[:3]:
                 f"`{_short(module.text(first))}` adds to the graph each time, and the session is "
                 f"run in {where}: it must prepare the grown graph again before every run."
             )
-            yield self.suspicion(module, first, message, {"ops": len(ops), "where": where})
+            evidence = {"ops": len(ops), "where": where}
+            yield self.suspicion(module, first, message, evidence, _before(module, place, ops))
+
+
+def _before(module: Module, place: ast.AST, ops: list[ast.AST]) -> tuple[Alternative, ...]:
+    """The ops of a loop made before it, where that surely gives the same."""
+    try:
+        edits = _hoisted.Hoist(module, place).edits(_runs(module, place), ops)
+    except _hoisted.Unsure:
+        return ()
+    return (Alternative(BEFORE, "unsafe", edits, note=NOTE),)
 
 
 def _runs(module: Module, place: ast.AST) -> list[ast.Call]:
