@@ -28,16 +28,32 @@ def planted(program: Path) -> set[tuple[str, int]]:
     return found
 
 
+PROPOSALS = {page.code for page in pages() if page.only_if_proven}
+"""Causes that only an experiment shows; whether it does, hangs on the machine."""
+
+WHOLLY_MEASURED = {"resize_argmax", "serve"}
+"""Examples with an experiment for each of their causes that gains far more than noise."""
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_planted_cause_is_found_and_nothing_else(tmp_path: Path, name: str) -> None:
     program = EXAMPLES / f"{name}.py"
     made = plain(ROOT, str(EXAMPLES / "make_data.py"))
     assert made.status == 0, made.err.decode()
-    ended = watched(tmp_path, str(program))
+    ended = watched(tmp_path, str(program), experiments=True)
     assert ended.status == 0, ended.err.decode()
     document = report(tmp_path)
-    assert {(each["code"], each["line"]) for each in document["findings"]} == planted(program)
-    assert {each["kind"] for each in document["findings"]} == {"problem"}
+    assert not [note for note in document["notes"] if "failed" in note or "ended" in note]
+    found = [each for each in document["findings"] if each["code"] not in PROPOSALS]
+    assert {(each["code"], each["line"]) for each in found} == planted(program)
+    for finding in found:
+        tried = [each for each in finding["alternatives"] if each["ratio"] or each["failure"]]
+        assert tried or finding["untried"], finding
+        best = finding["alternatives"][0] if finding["gain"] else None
+        # What the hand-fixed program does instead is faster, and so is what was tried.
+        assert best is None or best["verdict"] != "slower", finding
+    if name in WHOLLY_MEASURED:
+        assert all(each["gain"] and each["gain"]["seconds"] > 0 for each in found), found
     parts = [part["seconds"] for part in document["time"]["parts"]]
     assert sum(parts) == pytest.approx(document["time"]["wall"], rel=0.01)
     assert min(parts) >= 0

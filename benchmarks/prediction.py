@@ -1,0 +1,151 @@
+"""How well the predicted gain meets the achieved one.
+
+    python benchmarks/prediction.py [--rounds N] [--programs NAME ...]
+
+Every page of the catalogue that a run can show has a slow program and a fast one that does
+the same, and so has every example. `unslow run` says of the slow one what it would gain.
+Then both run as they are, in turn, in shuffled order; what is achieved is the median over
+the rounds of the difference of their times. "off" is the difference of prediction and
+achievement as a part of the achievement. Needs the data of `examples/make_data.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unslow.catalogue import pages
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+NAMES = ("label_image", "resize_argmax", "serve", "train", "augment")
+AIM = 0.2
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A slow program and the same without its causes."""
+
+    name: str
+    slow: Path
+    fast: Path
+
+
+def programs(folder: Path, wanted: list[str]) -> Iterator[Pair]:
+    """The programs to measure, in a scratch folder."""
+    for page in pages():
+        if page.seen_in_recording() and page.tried() and (not wanted or page.code in wanted):
+            slow, fast = folder / f"{page.code}_slow.py", folder / f"{page.code}_fast.py"
+            slow.write_text(page.slow, encoding="utf-8")
+            fast.write_text(page.fast, encoding="utf-8")
+            yield Pair(f"{page.code} {page.name}", slow, fast)
+    for name in NAMES:
+        if not wanted or name in wanted:
+            yield Pair(
+                f"examples/{name}.py", copied(folder, name, ""), copied(folder, name, "fixed")
+            )
+
+
+def copied(folder: Path, name: str, variant: str) -> Path:
+    """A copy of an example, beside the data that it reads."""
+    place = folder / (variant or "present")
+    place.mkdir(exist_ok=True)
+    for data in (place / "data", place.parent / "data"):
+        if not data.exists():
+            data.symlink_to(EXAMPLES / "data")
+    shutil.copyfile(EXAMPLES / variant / f"{name}.py", place / f"{name}.py")
+    return place / f"{name}.py"
+
+
+def finished(command: list[str], program: Path) -> None:
+    """Run a program to its end."""
+    done = subprocess.run(command, cwd=program.parent, capture_output=True, check=False)
+    if done.returncode:
+        sys.exit(f"{program} failed:\n{done.stderr.decode(errors='replace')}")
+
+
+def predicted(program: Path) -> dict[str, Any]:
+    """The report on one watched run."""
+    report = program.with_suffix(".json")
+    finished(
+        [sys.executable, "-m", "unslow", "run", "--output", str(report), str(program)], program
+    )
+    content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    return content
+
+
+def seconds(program: Path) -> float:
+    """How long a program takes as a whole."""
+    began = time.perf_counter()
+    finished([sys.executable, str(program)], program)
+    return time.perf_counter() - began
+
+
+def main() -> int:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--programs", nargs="+", default=[], metavar="CODE_OR_EXAMPLE")
+    options = parser.parse_args()
+    shuffle = random.Random(0)
+    print("| program | takes | predicted gain | achieved | off | best alternative |")
+    print("|---|---|---|---|---|---|")
+    errors = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for pair in programs(Path(scratch), options.programs):
+            report = predicted(pair.slow)
+            gain = report["gain"]
+            rounds: list[dict[Path, float]] = []
+            for _ in range(options.rounds):
+                order = shuffle.sample((pair.slow, pair.fast), 2)
+                rounds.append({program: seconds(program) for program in order})
+            achieved = statistics.median(each[pair.slow] - each[pair.fast] for each in rounds)
+            slow = statistics.median(each[pair.slow] for each in rounds)
+            head = f"| {pair.name} | {slow:.1f} s "
+            if gain is None:
+                print(f"{head}| not measured | {achieved:.2f} s | | {why(report)} |", flush=True)
+                continue
+            if gain["seconds"] == 0 and achieved <= 0:
+                off = 0.0
+            else:
+                off = (gain["seconds"] - achieved) / achieved if achieved > 0 else math.inf
+            errors.append(off)
+            figures = f"{gain['seconds']:.2f} s | {achieved:.2f} s | {off:+.0%}"
+            print(f"{head}| {figures} | {best(report)} |", flush=True)
+    within = sum(abs(error) <= AIM for error in errors)
+    print(f"\n{within} of {len(errors)} predictions are within {AIM:.0%} of what was achieved.")
+    return 0
+
+
+def best(report: dict[str, Any]) -> str:
+    """The best alternative of the first finding."""
+    alternatives = report["findings"][0]["alternatives"]
+    if not alternatives or alternatives[0]["ratio"] is None:
+        return ""
+    return f"{alternatives[0]['name']} {alternatives[0]['ratio']:.3g}x"
+
+
+def why(report: dict[str, Any]) -> str:
+    """Why there is no prediction."""
+    for finding in report["findings"]:
+        for each in finding["alternatives"]:
+            if each["failure"] or each["where"]:
+                return f"{each['name']}: {each['failure'] or each['where']}"
+        if finding["untried"]:
+            return str(finding["untried"])
+    return "" if report["findings"] else "no finding"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
