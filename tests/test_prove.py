@@ -20,8 +20,9 @@ from unslow.experiment.values.snapshot import take
 from unslow.experiment.whole.candidate import Candidate, Times, verdict
 from unslow.experiment.whole.fixes import Fix, Named, Sources
 from unslow.experiment.whole.observation import Observation
+from unslow.experiment.whole.outcome import Outcome, ProveError, Running
 from unslow.experiment.whole.program import run_program_once
-from unslow.experiment.whole.prove import Outcome, ProveError, Running, default_budget, prove
+from unslow.experiment.whole.prove import default_budget, prove
 from unslow.experiment.whole.stable import Known
 from unslow.finding import Alternative, Edit, Finding, Proof, Site
 from unslow.report import proofs

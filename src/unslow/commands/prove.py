@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unslow.experiment.whole.candidate import Candidate
     from unslow.experiment.whole.fixes import Fix, Named, Sources
     from unslow.experiment.whole.observation import Observation
-    from unslow.experiment.whole.prove import Outcome, Running
+    from unslow.experiment.whole.outcome import Outcome, Running
     from unslow.report.proofs import FixTried, Proved
 
 VALUES = (
@@ -82,7 +82,7 @@ def prove(args: argparse.Namespace, target: list[str]) -> int:
     if target[0] == "-":
         raise UsageError("a program on standard input cannot be run; give it as a file")
     from unslow.check.settings import CheckError
-    from unslow.experiment.whole.prove import ProveError
+    from unslow.experiment.whole.outcome import ProveError
     from unslow.report.output import OutputError
     from unslow.run.parent import RunError
 

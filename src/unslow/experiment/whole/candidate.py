@@ -47,7 +47,10 @@ class Times:
 
 @dataclass(eq=False)
 class Candidate:
-    """The program with `fixes`, and what its runs have shown."""
+    """The program with `fixes`, and what its runs have shown.
+
+    `seconds`: what its last run took us, all that is done around it included.
+    """
 
     fixes: tuple[Fix, ...]
     contents: dict[str, bytes] = field(default_factory=dict, repr=False)
@@ -55,6 +58,7 @@ class Candidate:
     failure: str = ""
     pairs: list[tuple[Times, Times]] = field(default_factory=list)
     screened: Times | None = None
+    seconds: float = 0.0
     _kept: list[Observation] = field(default_factory=list, repr=False)
     _final: list[Judgement] = field(default_factory=list, repr=False)
     _judgement: Judgement | None = None
@@ -101,14 +105,6 @@ class Candidate:
         if self.pairs:
             return statistics.median(fixed.after_startup for _, fixed in self.pairs)
         return self.screened.after_startup if self.screened else float("inf")
-
-    @property
-    def seconds(self) -> float:
-        """Seconds that the next run will take, as far as known."""
-        walls = [fixed.wall for _, fixed in self.pairs]
-        if self.screened is not None:
-            walls.append(self.screened.wall)
-        return max(walls, default=0.0)
 
     @property
     def proof(self) -> Proof | None:

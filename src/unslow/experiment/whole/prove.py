@@ -6,11 +6,11 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from unslow.experiment.whole.candidate import LEAST_PAIRS, Candidate, Times
 from unslow.experiment.whole.fixes import Fix, Named, Sources
 from unslow.experiment.whole.observation import Observation
+from unslow.experiment.whole.outcome import Outcome, ProveError, Running
 from unslow.experiment.whole.stable import Known, last_error
 from unslow.source.edits import EditError, compatible
 
@@ -40,46 +40,8 @@ WORTHWHILE = 0.95
 """Fixes together are chosen unless the best of them alone is faster still, by this much."""
 
 
-class ProveError(Exception):
-    """The program cannot be compared with itself; the message says why in one sentence."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """What is run now: the `number`th run; `of` so many where that is known."""
-
-    what: str
-    number: int
-    of: int | None = None
-
-
-@dataclass
-class Outcome:
-    """What proving has shown so far.
-
-    `error`: what the program's traceback says, where it fails. `wall`, `startup`: median
-    seconds of the program as it is. `singles` are the fixes one by one, `together` the sets
-    of several. `chosen` is proven faster and equal, and so is each of its fixes. `varying`
-    and `random`: what varies by itself, and which results do.
-    """
-
-    exit_status: int = 0
-    error: str = ""
-    wall: float = 0.0
-    startup: float = 0.0
-    runs: int = 0
-    singles: list[Candidate] = field(default_factory=list)
-    together: list[Candidate] = field(default_factory=list)
-    chosen: Candidate | None = None
-    varying: list[str] = field(default_factory=list)
-    random: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    budget: float = 0.0
-    interrupted: bool = False
-
-
 def default_budget(wall: float, fixes: int) -> float:
-    """Seconds for the runs of fixes, for a program of `wall` seconds."""
+    """Seconds for the runs of fixes, where a run of the program takes `wall` seconds."""
     return min(max(RUNS_EACH * wall * (fixes + 3), LEAST_BUDGET), MOST_BUDGET)
 
 
@@ -109,7 +71,7 @@ def prove(
     if fixes:
         prover.original()
         began = clock()
-        prover.budget = budget or default_budget(prover.wall, len(fixes))
+        prover.budget = budget or default_budget(prover.elapsed, len(fixes))
         try:
             prover.screen(began + SCREENING * prover.budget)
             prover.measure(began + prover.budget)
@@ -135,6 +97,7 @@ class _Prover:
         self._known = Known()
         self._times: list[Times] = []
         self._error = ""
+        self._elapsed = 0.0
         self._count = 0
         self._of: int | None = None
         self._contents: Mapping[str, bytes] = {}
@@ -145,6 +108,11 @@ class _Prover:
         self._notes: dict[str, None] = {}
         self.budget = 0.0
         self.interrupted = False
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that a run of the program as it is takes us, with all we do around it."""
+        return self._elapsed
 
     @property
     def wall(self) -> float:
@@ -165,7 +133,9 @@ class _Prover:
     def original(self) -> Observation:
         """Run the program as it is, and learn from it."""
         self._announce("the program as it is")
+        began = self._clock()
         observation = self._run(self._contents, self._functions, self._limit)
+        self._elapsed = max(self._clock() - began, observation.wall)
         if observation.timed_out:
             raise ProveError(
                 f"the program did not end within {self._limit or 0:g} s; "
@@ -192,13 +162,13 @@ class _Prover:
         for candidate in self._singles:
             if candidate.failure:
                 continue
-            if self._clock() + self.wall > deadline:
+            if self._clock() + self.elapsed > deadline:
                 candidate.failure = "not tried: the budget was spent"
             else:
                 self._fixed(candidate)
         self._of = None
         differ = any(each.out and not each.failure for each in self._singles)
-        if differ and self._clock() + self.wall <= deadline:
+        if differ and self._clock() + self.elapsed <= deadline:
             # Perhaps what differs varies by itself, only not each time.
             self.original()
 
@@ -209,13 +179,13 @@ class _Prover:
         every = self._set_of(each for each in singles if not each.out)
         reserve = 0.0
         if every is not None:
-            reserve = min(RESERVED * self.budget, 2 * LEAST_PAIRS * self.wall)
+            reserve = min(RESERVED * self.budget, 2 * LEAST_PAIRS * self.elapsed)
         # What was kept for the best together and not needed goes to what is not clear yet.
         for until in (deadline - reserve, deadline):
             self._rounds([*singles, *([every] if every else [])], until)
-            best = self._set_of(each for each in singles if each.verdict == "faster")
-            if best is not None:
-                self._rounds([best], deadline)
+            useful = self._set_of(each for each in singles if not each.out and not _useless(each))
+            if useful is not None:
+                self._rounds([useful], deadline)
 
     def _set_of(self, candidates: Iterable[Candidate]) -> Candidate | None:
         """As many of these fixes as fit together, the fastest first; `None` if it is not two."""
@@ -273,7 +243,7 @@ class _Prover:
         for each in ranked:
             group = [*chosen, each]
             rounds = max(1, *(LEAST_PAIRS - len(member.pairs) for member in group))
-            round_seconds = self.wall + sum(self._estimate(member) for member in group)
+            round_seconds = self.elapsed + sum(self._estimate(member) for member in group)
             if rounds * round_seconds <= seconds:
                 chosen = group
         return chosen
@@ -282,14 +252,16 @@ class _Prover:
         if candidate.seconds:
             return candidate.seconds
         alone = [each.seconds for each in self._singles if each.fixes[0] in candidate.fixes]
-        return min(alone, default=0.0) or self.wall
+        return min(alone, default=0.0) or self.elapsed
 
     def _fixed(self, candidate: Candidate) -> Observation:
         self._announce(_title(candidate))
         limit = max(LEAST_LIMIT, LIMIT_FACTOR * max(times.wall for times in self._times))
         if self._limit is not None:
             limit = min(limit, self._limit)
+        began = self._clock()
         observation = self._run(candidate.contents, self._functions, limit)
+        candidate.seconds = max(self._clock() - began, observation.wall)
         candidate.take(observation, self._known, limit)
         return observation
 
@@ -320,25 +292,26 @@ class _Prover:
         )
 
     def _chosen(self) -> Candidate | None:
-        """What may be applied: proven, and of proven fixes only; as many as possible."""
+        """What may be applied: proven, and with nothing in it that is proven useless."""
         proven = {
             each: proof.ratio
             for each in self._all
             if (proof := each.proof) and proof.verdict == "faster" and proof.equal is True
         }
-        good = {each.fixes[0] for each in proven if len(each.fixes) == 1}
-        singles = [each for each in proven if len(each.fixes) == 1]
-        if not singles:
-            return None
-        best = max(singles, key=lambda each: proven[each])
-        sets = [
+        useless = {each.fixes[0] for each in self._singles if _useless(each)}
+        alone = [ratio for each, ratio in proven.items() if len(each.fixes) == 1]
+        least = WORTHWHILE * max(alone, default=0.0)
+        good = [
             each
-            for each in proven
-            if len(each.fixes) > 1
-            and good.issuperset(each.fixes)
-            and proven[each] >= WORTHWHILE * proven[best]
+            for each, ratio in proven.items()
+            if useless.isdisjoint(each.fixes) and (len(each.fixes) == 1 or ratio >= least)
         ]
-        return max(sets, key=lambda each: (len(each.fixes), proven[each]), default=best)
+        return max(good, key=lambda each: (len(each.fixes), proven[each]), default=None)
+
+
+def _useless(candidate: Candidate) -> bool:
+    """Whether a fix has been shown to give nothing; the little that one gives may be unclear."""
+    return candidate.verdict in ("no difference", "slower")
 
 
 def _title(candidate: Candidate) -> str:
