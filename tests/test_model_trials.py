@@ -422,9 +422,7 @@ model.fit(rows, wanted, callbacks=[Watch()], verbose=0)
         ("open('log.txt', 'a').write(str(batch))", "writes or deletes files"),
     ],
 )
-def test_callbacks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, told: Any
-) -> None:
+def test_callbacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, told: Any) -> None:
     monkeypatch.chdir(tmp_path)
     source = HOOKS.replace("BODY", body)
     ran = Recorded(tmp_path, source)
