@@ -197,7 +197,7 @@ def test_a_notebook_names_cell_and_line(tmp_path: Path) -> None:
     cells = [
         "import numpy as np, tensorflow as tf",
         "%matplotlib inline\nimage = np.random.default_rng(1).random((600, 600, 3))",
-        "for _ in range(60):\n    small = tf.image.resize(image, (64, 64))\nsmall.shape",
+        "for _ in range(300):\n    small = tf.image.resize(image, (64, 64))\nsmall.shape",
     ]
     notebook = {
         "nbformat": 4,
