@@ -451,6 +451,15 @@ def test_images_that_vary_as_wholes_have_few_independent_numbers() -> None:
     assert judged(batch(1), batch(2), batch(3) + 1.5).equal is False
 
 
+def test_of_very_many_numbers_some_stand_for_all() -> None:
+    for seed in (0, 1):
+        rows = np.random.default_rng(seed).normal(size=(16, 50_000)).astype("f4")
+        numbers = np.arange(16)[:, None]
+        draws = [np.where(numbers == n, rows[:, ::-1], rows) for n in range(3)]
+        assert judged(*draws).equal == "distribution"
+    assert judged(rows, rows[::-1], rows * 1.05).equal is False
+
+
 def test_rows_in_another_order_are_the_same_distribution() -> None:
     rows = normal(0, (64, 10)) + np.arange(64)[:, None]
     once, again, other = (np.random.default_rng(n).permutation(rows) for n in range(3))

@@ -37,7 +37,7 @@ def unlike(once: Any, again: Any, other: Any) -> str:
     independent = min(_independent(once, again), float(other.size))
     missing = 1 - pooled.size / max(once.size + again.size, 1)
     missing_now = 1 - numbers.size / max(other.size, 1)
-    limit = CRITICAL * (1.5 / max(independent, 1.0)) ** 0.5
+    limit = CRITICAL * _deviation(2 * independent, independent)
     if missing_now > 0 and (missing == 0 or missing_now - missing > limit):
         return f"{missing_now:.1%} is not finite against {missing:.1%}"
     if not pooled.size or not numbers.size:
@@ -53,7 +53,9 @@ def unlike(once: Any, again: Any, other: Any) -> str:
         return ranges
     first, second = (_some(each) for each in seen)
     between = statistic(first, second) if first.size and second.size else 1.0
-    found = statistic(_some(pooled), _some(numbers))
+    drawn, numbers = _some(pooled), _some(numbers)
+    found = statistic(drawn, numbers)
+    limit = CRITICAL * _deviation(min(2 * independent, drawn.size), min(independent, numbers.size))
     if found > max(limit, 2 * between):
         return f"random numbers of another distribution: they differ by {found:.2g} of 1"
     return ""
@@ -68,6 +70,11 @@ def statistic(first: Any, second: Any) -> float:
     below_first = numpy.searchsorted(first, both, side="right") / first.size
     below_second = numpy.searchsorted(second, both, side="right") / second.size
     return float(numpy.abs(below_first - below_second).max())
+
+
+def _deviation(first: float, second: float) -> float:
+    """What the statistic of so many independent numbers is a multiple of."""
+    return float((1 / max(first, 1.0) + 1 / max(second, 1.0)) ** 0.5)
 
 
 def _some(numbers: Any) -> Any:
