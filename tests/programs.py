@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -77,9 +79,6 @@ def watched(
     return run([*command, *options, *target], cwd, stdin)
 
 
-SEVERAL = str(Path(__file__).with_name("one_after_the_other.py"))
-"""A program that runs others, so that they share one import of TensorFlow."""
-
 _GLOBAL_STATE = re.compile(
     r"\b(enable_|disable_|run_functions_eagerly|set_global_policy|set_policy|threading|environ)"
 )
@@ -90,10 +89,24 @@ def can_share(source: str) -> bool:
     return _GLOBAL_STATE.search(source) is None
 
 
-def printed_by_each(out: bytes) -> dict[str, bytes]:
-    """What each program printed that `SEVERAL` has run, by its name."""
-    pieces = [piece.partition(b"\n") for piece in out.split(b"\x1e")[1:]]
-    return {name.decode(): text for name, _, text in pieces}
+def run_here(path: Path) -> tuple[str, dict[str, Any]]:
+    """Run a program in this process: what it prints, and its names at the end."""
+    names: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(path.read_bytes(), str(path), "exec"), names)
+    return printed.getvalue(), names
+
+
+def printed_by(folder: Path, name: str, source: str) -> bytes:
+    """What a program prints: run in this process, which has TensorFlow, where that may be."""
+    path = folder / name
+    path.write_text(source, encoding="utf-8")
+    if can_share(source):
+        return run_here(path)[0].encode()
+    ended = plain(folder, name)
+    assert ended.status == 0, source + ended.err.decode()
+    return ended.out
 
 
 def report(cwd: Path) -> dict[str, Any]:

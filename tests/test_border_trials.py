@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from recorded import Recorded
 
 from unslow.catalogue import page as find_page
 from unslow.catalogue.border import _bridges
@@ -17,14 +18,11 @@ from unslow.experiment.values.snapshot import take
 from unslow.finding import Cost, Finding, Site
 from unslow.recording.arrays import copy_of, size_of
 from unslow.recording.bridge_samples import MOST_BYTES, MOST_CALLS
-from unslow.recording.data import Recording
-from unslow.recording.recorder import Recorder
 from unslow.recording.samples import (
     BridgeCall,
     Converted,
     OpCall,
     RowLoopCall,
-    Samples,
     TensorRead,
 )
 
@@ -34,26 +32,6 @@ np = pytest.importorskip("numpy")
 tf = pytest.importorskip("tensorflow")
 
 PAGES = ("TF101", "TF102", "TF103", "TF104", "TF105", "TF107")
-
-
-class Recorded:
-    """A program that was run under a recorder, and what it left."""
-
-    def __init__(self, folder: Path, source: str, limit: int = 2**28) -> None:
-        self.path = folder / "program.py"
-        self.path.write_text(source, encoding="utf-8")
-        recorder = Recorder(folder / "recording.json", ("program.py",), samples_limit=limit)
-        recorder.start(windows=False)
-        try:
-            exec(compile(source, str(self.path), "exec"), {"__name__": "__main__"})
-        finally:
-            recording = recorder.stop()
-        assert recording is not None
-        self.recording: Recording = recording
-        self.samples: Samples = recorder.samples
-
-    def kept(self, kind: type, line: int) -> tuple[Any, ...]:
-        return self.samples.at(kind, Site(str(self.path), line))
 
 
 def results(way: Way) -> Any:

@@ -15,7 +15,21 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 NAMES = ("resize_argmax", "augment", "label_image", "train", "serve")
 
+DATA = ("photos", "panorama.jpg", "mobilenet.pb", "digits.keras", "phone.tflite", "digits.npz")
+
+ARGUMENTS = {"label_image": ("--images", "15")}
+BUDGET = ("--budget", "15")
+"""Enough of each example, and of experiments, to see what is tried."""
+
 pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(autouse=True, scope="module")
+def data() -> None:
+    """What the examples read, made where it is missing."""
+    if not all((EXAMPLES / "data" / name).exists() for name in DATA):
+        made = plain(ROOT, str(EXAMPLES / "make_data.py"))
+        assert made.status == 0, made.err.decode()
 
 
 def planted(program: Path) -> set[tuple[str, int]]:
@@ -38,9 +52,9 @@ WHOLLY_MEASURED = {"resize_argmax", "serve"}
 @pytest.mark.parametrize("name", NAMES)
 def test_every_planted_cause_is_found_and_nothing_else(tmp_path: Path, name: str) -> None:
     program = EXAMPLES / f"{name}.py"
-    made = plain(ROOT, str(EXAMPLES / "make_data.py"))
-    assert made.status == 0, made.err.decode()
-    ended = watched(tmp_path, str(program), experiments=True)
+    ended = watched(
+        tmp_path, str(program), *ARGUMENTS.get(name, ()), options=BUDGET, experiments=True
+    )
     assert ended.status == 0, ended.err.decode()
     document = report(tmp_path)
     assert not [note for note in document["notes"] if "failed" in note or "ended" in note]
@@ -90,8 +104,6 @@ SHORT = {
 
 @pytest.mark.parametrize("name", SHORT)
 def test_a_fixed_copy_of_an_example_prints_the_same(tmp_path: Path, name: str) -> None:
-    made = plain(ROOT, str(EXAMPLES / "make_data.py"))
-    assert made.status == 0, made.err.decode()
     (tmp_path / "data").symlink_to(EXAMPLES / "data")
     copy = tmp_path / f"{name}.py"
     copy.write_bytes((EXAMPLES / f"{name}.py").read_bytes())

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from programs import report, run, watched
+from recorded import Recorded
 
 from unslow.catalogue import page as find_page
 from unslow.catalogue.models import _trials
@@ -20,9 +21,7 @@ from unslow.experiment.measure import Timing
 from unslow.experiment.trials import Outcome, run_trial
 from unslow.finding import Cost, Finding, Site
 from unslow.recording import keras_samples
-from unslow.recording.data import Recording
-from unslow.recording.recorder import Recorder
-from unslow.recording.samples import HookCall, InterpreterUsed, ModelCall, ModelLoad, Samples
+from unslow.recording.samples import HookCall, InterpreterUsed, ModelCall, ModelLoad
 
 pytestmark = pytest.mark.tensorflow
 
@@ -72,34 +71,6 @@ def no_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The results count here, and a busy machine would find the experiments too long."""
     timing = Timing(2.0, (2.0, 2.0), 5, 0.2, 0.1, 0.2, 0.1)
     monkeypatch.setattr(measure, "compare", lambda *ways, **options: timing)
-
-
-class Recorded:
-    """A program that was run under a recorder, and what that kept."""
-
-    def __init__(self, folder: Path, source: str, limit: int = 2**28) -> None:
-        self.path = folder / "program.py"
-        self.path.write_text(source, encoding="utf-8")
-        recorder = Recorder(folder / "recording.json", ("program.py",), samples_limit=limit)
-        recorder.start(windows=False)
-        try:
-            code = compile(source, str(self.path), "exec")
-            exec(code, {"__name__": "__main__", "__file__": str(self.path)})
-        finally:
-            recording = recorder.stop()
-        assert recording is not None
-        assert recorder.clock.failures == {}
-        self.recording: Recording = recording
-        self.samples: Samples = recorder.samples
-
-    def kept(self, kind: type, text: str) -> tuple[Any, ...]:
-        """The samples of the line that holds `text`."""
-        (line,) = (
-            number
-            for number, each in enumerate(self.path.read_text().splitlines(), start=1)
-            if text in each
-        )
-        return self.samples.at(kind, Site(str(self.path), line))
 
 
 def outcomes(trials: Iterator[Trial | Untried]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recorded import Recorded
 
 from unslow.catalogue import page as find_page
 from unslow.catalogue.pipelines import _captured, _ways
@@ -17,9 +18,8 @@ from unslow.experiment.values.equality import judge
 from unslow.experiment.values.snapshot import take
 from unslow.finding import Claim, Cost, Finding, Site
 from unslow.recording import iterators, pipelines
-from unslow.recording.data import Iteration, Recording
-from unslow.recording.recorder import Recorder
-from unslow.recording.samples import DatasetMade, Samples
+from unslow.recording.data import Iteration
+from unslow.recording.samples import DatasetMade
 
 pytestmark = pytest.mark.tensorflow
 
@@ -57,22 +57,8 @@ def short_readings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_captured, "LONGER", SHORT)
 
 
-class Recorded:
-    """A program that was run under a recorder, and what that kept."""
-
-    def __init__(self, folder: Path, source: str, limit: int = 2**28) -> None:
-        self.path = folder / "program.py"
-        self.path.write_text(source, encoding="utf-8")
-        recorder = Recorder(folder / "recording.json", ("program.py",), samples_limit=limit)
-        recorder.start(windows=False)
-        self.names: dict[str, Any] = {"__name__": "__main__"}
-        try:
-            exec(compile(source, str(self.path), "exec"), self.names)
-        finally:
-            recording = recorder.stop()
-        assert recording is not None
-        self.recording: Recording = recording
-        self.samples: Samples = recorder.samples
+class Captured(Recorded):
+    """A program whose pipelines were kept."""
 
     def finding(self, code: str, line: int, **evidence: Any) -> Finding:
         page = find_page(code)
@@ -126,7 +112,7 @@ def test_the_slow_program_is_tried_in_every_way_with_equal_results(
     code: str, tmp_path: Path
 ) -> None:
     page = find_page(code)
-    ran = Recorded(tmp_path, page.slow)
+    ran = Captured(tmp_path, page.slow)
     trial = ran.trial(code, page.marked_line(), **EVIDENCE[code])
     found = outcomes(trial)
     assert set(found) == WAYS[code]
@@ -164,8 +150,8 @@ for element in made:
 MAPS, LOOP = 4, 5
 
 
-def of(folder: Path, maps: str, **more: Any) -> Recorded:
-    return Recorded(folder, PROGRAM.format(maps=maps), **more)
+def of(folder: Path, maps: str, **more: Any) -> Captured:
+    return Captured(folder, PROGRAM.format(maps=maps), **more)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +240,7 @@ def test_yielded_batches_give_the_same_elements(
     rows: str, signature: str, more: str, stages: str, tmp_path: Path
 ) -> None:
     source = GENERATOR.format(rows=rows, signature=signature, more=more, stages=stages)
-    trial = Recorded(tmp_path, source).trial("TF304", GENERATED)
+    trial = Captured(tmp_path, source).trial("TF304", GENERATED)
     assert [function.__name__ for function in trial.functions if "<" not in function.__name__] == [
         "numbers"
     ]
@@ -263,7 +249,7 @@ def test_yielded_batches_give_the_same_elements(
 
 def test_a_generator_of_batches_is_not_tried(tmp_path: Path) -> None:
     source = GENERATOR.format(rows="number", signature=SCALAR, more="", stages=".take(3)")
-    assert Recorded(tmp_path, source).why("TF304", GENERATED)
+    assert Captured(tmp_path, source).why("TF304", GENERATED)
 
 
 def test_the_cache_stands_before_what_differs_in_each_epoch(tmp_path: Path) -> None:
@@ -376,20 +362,20 @@ def test_epochs_count_the_first_dataset_of_a_line_alone(tmp_path: Path) -> None:
     source = PROGRAM.format(maps="made = rows.batch(2_000)").replace(
         "for element in made:", "for element in [*made, *made]:"
     )
-    ran = Recorded(tmp_path, source)
+    ran = Captured(tmp_path, source)
     assert (ran.only.epochs, ran.only.iterators) == (2, 2)
     loop = (
         "for made in [made, rows, made]:\n  for element in made.take(1) if made is rows else made:"
     )
     source = PROGRAM.format(maps="made = rows.batch(2_000)").replace("for element in made:", loop)
     source = source.replace("    pass", "      pass")
-    ran = Recorded(tmp_path, source)
+    ran = Captured(tmp_path, source)
     assert (ran.only.epochs, ran.only.iterators) == (2, 3)
 
 
 def test_what_is_done_with_elements_is_timed(tmp_path: Path) -> None:
     source = PROGRAM.format(maps="import time; made = rows.batch(500)")
-    ran = Recorded(tmp_path, source.replace("    pass", "    time.sleep(0.01)"))
+    ran = Captured(tmp_path, source.replace("    pass", "    time.sleep(0.01)"))
     row = ran.only
     assert 3 * 0.01 <= row.work_seconds <= ran.recording.wall
     assert row.work_cpu_seconds >= 0

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from programs import SEVERAL, can_share, plain, printed_by_each
+from programs import printed_by
 
 from unslow.catalogue import inspect, pages
 from unslow.catalogue.page import Page
@@ -73,13 +73,6 @@ def test_fixed_program_prints_the_same(tmp_path: Path, page: Page) -> None:
     if after == page.slow:
         pytest.skip("this cause has no fix that is an edit")
     assert fixed(page, after) == after
-    (tmp_path / "slow.py").write_text(page.slow, encoding="utf-8")
-    (tmp_path / "fixed.py").write_text(after, encoding="utf-8")
-    if can_share(page.slow):
-        ended = plain(tmp_path, SEVERAL, "slow.py", "fixed.py")
-        assert ended.status == 0, after + ended.err.decode()
-        printed = printed_by_each(ended.out)
-    else:
-        printed = {name: plain(tmp_path, name).out for name in ("slow.py", "fixed.py")}
-    assert printed["slow.py"]
-    assert printed["fixed.py"] == printed["slow.py"], after
+    before = printed_by(tmp_path, "slow.py", page.slow)
+    assert before
+    assert printed_by(tmp_path, "fixed.py", after) == before, after

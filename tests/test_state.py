@@ -22,10 +22,17 @@ keras = pytest.importorskip("keras")
 LIMIT = 2**28
 
 
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
+@pytest.fixture(autouse=True, scope="module")
+def nothing_of_other_tests() -> Iterator[None]:
+    """What other tests left is not looked through."""
     gc.collect()
+    gc.freeze()
     yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def clean() -> None:
     gc.collect()
 
 
