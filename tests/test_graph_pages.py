@@ -23,6 +23,7 @@ from unslow.recording.data import (
     FunctionsMade,
     GraphUse,
     Iteration,
+    LineTime,
     Recording,
     Retrace,
     Setting,
@@ -228,6 +229,16 @@ class TestGrowingGraph:
         assert finding.message.startswith(
             "The graph grew from 300 to 1\u202f300 nodes in 101 runs at label.py:11: "
         )
+
+    def test_making_the_ops_counts_too(self) -> None:
+        lines = tuple(
+            LineTime(place, {"python": seconds, "graph": 1.0})
+            for place, seconds in zip(self.growth, (0.5, 0.25), strict=True)
+        )
+        plain = only(self.page, recording(graphs=(self.run,)))
+        finding = only(self.page, recording(graphs=(self.run,), lines=lines))
+        assert finding.cost.seconds == pytest.approx(plain.cost.seconds + 0.75)
+        assert finding.message == plain.message
 
     def test_all_of_the_time_where_every_run_follows_a_change(self) -> None:
         row = dataclasses.replace(self.run, calls=101, seconds=3.1)

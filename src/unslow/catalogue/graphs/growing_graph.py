@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from unslow.catalogue.graphs import _hoisted, _sessions, _source
 from unslow.catalogue.page import Page, by_line, claim, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.trial import Trial, Untried, Way
-from unslow.finding import Alternative, Finding, Site
+from unslow.finding import Alternative, Claim, Finding, Site
 from unslow.recording.data import GraphUse, Recording
 from unslow.recording.samples import GrownRun, Samples
 from unslow.source.flow import Repetition, rounds
@@ -141,29 +141,30 @@ for image in images[:3]:
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
         """Lines that ran a session whose graph had grown since, again and again."""
         for site, rows in by_line(row for row in recording.graphs if _has_grown(row)):
+            runs = [claim(row.site, "graph", _needless_seconds(row)) for row in rows]
             cost = cost_of(
-                (claim(row.site, "graph", _needless_seconds(row)) for row in rows),
-                calls=sum(row.calls for row in rows),
+                (*runs, *_building(recording, rows)), calls=sum(row.calls for row in rows)
             )
             if not matters(recording, cost.seconds):
                 continue
             row = max(rows, key=lambda row: row.first_runs)
             growth = row.growth[0]
             each = (row.nodes_last - row.nodes_first) / max(1, row.first_runs - 1)
+            each_run = sum(run.seconds for run in runs) / cost.calls
             evidence = {
                 "calls": cost.calls,
                 "seconds": cost.seconds,
                 "nodes_first": row.nodes_first,
                 "nodes_last": row.nodes_last,
                 "nodes_per_run": each,
-                "seconds_per_call": cost.seconds / cost.calls,
+                "seconds_per_call": each_run,
                 "lines": [place.place for place in row.growth],
             }
             message = (
                 f"The graph grew from {count_text(row.nodes_first)} to "
                 f"{count_text(row.nodes_last)} nodes in {count_text(row.first_runs)} runs at "
                 f"{site.place}: this line adds to it, and the session prepares all of it again, "
-                f"{seconds_text(cost.seconds / cost.calls)} a run and rising."
+                f"{seconds_text(each_run)} a run and rising."
             )
             yield self.problem(growth.at_line, message, cost, evidence)
 
@@ -312,6 +313,14 @@ def _has_grown(row: GraphUse) -> bool:
         and row.nodes_last >= row.nodes_first + row.first_runs - 1
         and bool(row.growth)
     )
+
+
+def _building(recording: Recording, rows: Iterable[GraphUse]) -> Iterator[Claim]:
+    """The Python of the lines that add to the graph: it makes ops, again and again."""
+    for place in dict.fromkeys(place.at_line for row in rows for place in row.growth):
+        seconds = recording.line(place).get("python", 0.0)
+        if seconds:
+            yield claim(place, "python", seconds)
 
 
 def _needless_seconds(row: GraphUse) -> float:
