@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unslow.experiment.whole.printed import Expected
+from unslow.experiment.whole.printed import Expected, Mismatch
 from unslow.experiment.whole.screen import shown
 from unslow.experiment.whole.tokens import tokens
 
@@ -101,13 +101,18 @@ def difference(runs: tuple[str, ...], other: str) -> str:
         ("[0.1 0.25]", "[ 0.1   0.25 ]"),
         ("nan", "nan"),
         ("-0.000", "0.000"),
-        ("0.000", "0.001"),
-        ("took 3 s", "took 11.25 s"),
+        ("took 3 s", "took 11.2 s"),
+        ("elapsed 0:05", "elapsed 0:01"),
+        ("done in 0:05", "done in 0:01"),
+        ("ETA: 0:12", "ETA: 0:01"),
+        ("[00:05<00:00, 2.1it/s]", "[00:01<00:00, 9.4it/s]"),
+        ("1:05 500ms/step", "2s 10ms/step"),
+        ("12 images/s", "99 images/s"),
+        ("mean -1.2e-17", "mean 3e-16"),
         ("3 s", "200 ms"),
         ("at 0x7f0011223344", "at 0x7f9911223300"),
         ("1_000", "1000"),
         ("a\n\nb", "a\nb\n"),
-        ("1e-9", "-1e-9"),
     ],
 )
 def test_these_are_printed_alike(one: str, other: str) -> None:
@@ -137,6 +142,19 @@ def test_these_are_printed_alike(one: str, other: str) -> None:
         ("b\na", "a\nb"),
         ("0.5", "0.51"),
         ("9007199254740992", "9007199254740993"),
+        ("0.000", "0.001"),
+        ("error 0.001", "error 0.002"),
+        ("grad norm 0.00000004", "grad norm 0.00000009"),
+        ("1e-9", "5e-8"),
+        ("1e-9", "-1e-9"),
+        ("score 21:15", "score 15:21"),
+        ("histogram 0:20 1:20", "histogram 0:00 1:00"),
+        ("predicted 2024-01-01", "predicted 1999-12-31"),
+        ("hash 0xdeadbeef", "hash 0xdeadbee0"),
+        ("speed 31.2", "speed 99.9"),
+        ("learning rate eta 0.1", "learning rate eta 0.9"),
+        ("took 11.25 s", "took 10.75 s"),
+        ("wait 5 h", "wait 9 h"),
     ],
 )
 def test_these_are_not(one: str, other: str) -> None:
@@ -152,6 +170,27 @@ def test_what_varies_by_itself_is_left_out_and_the_rest_is_not() -> None:
     assert "another" in difference(runs, "another 3 loss 0.5\nsame 1.25\n")
     assert expected(*runs).varying == 1
     assert expected(*runs).stable == 1
+
+
+def test_a_time_of_day_that_varies_is_left_out_and_does_not_count_as_a_number() -> None:
+    runs = "at 12:30 score 0.5\n", "at 12:31 score 0.5\n"
+    assert difference(runs, "at 13:07 score 0.5\n") == ""
+    assert difference(runs, "at 13:07 score 0.7\n")
+    assert expected(*runs).varying == 0
+    assert not expected(*runs).varying_numbers
+
+
+def test_what_shows_that_results_stay() -> None:
+    assert expected("saved 3 files\n").stable_numbers
+    assert not expected("saved res.npy in 3 s on 2024-05-06\n").stable_numbers
+    assert not expected("loss 0.5\n", "loss 0.6\n").stable_numbers
+
+
+def test_a_file_has_lines_where_a_program_prints_them() -> None:
+    known = Expected(["a 1"], ("has", "have"))
+    known.learn(["a 1"])
+    assert known.compare(["a 2"])[0] == Mismatch("has `a 2`, it was `a 1`")
+    assert known.compare([])[0] == Mismatch("does not have `a 1`")
 
 
 def test_a_number_that_varies_in_one_line_does_so_in_all_that_look_alike() -> None:

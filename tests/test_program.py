@@ -11,16 +11,18 @@ import sys
 import textwrap
 import threading
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from programs import environment
 
-from unslow.experiment.values.snapshot import take
-from unslow.experiment.whole import program
+from unslow.experiment.values.snapshot import Digest, take
+from unslow.experiment.whole import program, written
 from unslow.experiment.whole.observation import Observation
 from unslow.experiment.whole.program import run_program_once
+from unslow.experiment.whole.written import Before, TextPart, read_all
 
 SAME = b"print('not this one')\nraise SystemExit(99)\n"
 """What is on disk where only the text laid over it may be seen."""
@@ -505,6 +507,98 @@ def test_the_paths_are_those_that_were_given(tmp_path: Path) -> None:
         assert seen.values == {(path, "x"): take(2)}
         assert seen.returned == {(path, "f"): (take(2),)}
         assert seen.files == (path,)
+
+
+# Files that it writes.
+
+
+def test_files_are_seen_wherever_they_are_written(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    here = tmp_path / "here"
+    for folder in (elsewhere, here / "sub"):
+        folder.mkdir(parents=True)
+    (here / "old.txt").write_text("as it was")
+    (here / "read.txt").write_text("read")
+    (here / "again.txt").write_text("same 1")
+    write(
+        here,
+        program=f"""
+            import json, os, pathlib, sys
+            open('read.txt').read(); os.open('read.txt', os.O_RDONLY)
+            pathlib.Path('again.txt').write_text('same 1')
+            with open('sub/raw.bin', 'wb') as file: file.write(bytes(9))
+            with open('half', 'w') as file: file.write('loss 0.5')
+            os.replace('half', b'sub/whole.log')
+            os.chdir({str(elsewhere)!r})
+            json.dump([1, 2.5], open('far.json', 'w'))
+            sys.audit('open'); sys.audit('open', 'x', 'w', None)
+            open(os.devnull, 'w').write('x')
+        """,
+    )
+    os.chdir(here)
+    first = run_program_once(["program.py"], {}, looked_at=None)
+    assert first.exit_status == 0, first.err
+    names = ["again.txt", "sub/raw.bin", "sub/whole.log"]
+    assert set(first.paths) == {*(str(here / name) for name in names), str(elsewhere / "far.json")}
+    assert first.written[str(here / "again.txt"), ""] == TextPart(("same 1",))
+    assert first.written[str(here / "sub/whole.log"), ""] == TextPart(("loss 0.5",))
+    assert first.written[str(elsewhere / "far.json"), ""] == TextPart(("[1, 2.5]",))
+    # What the first run has found is looked at in the next, without a hook.
+    second = run_program_once(["program.py"], {}, looked_at=first.paths)
+    assert second.written == first.written
+    write(here, program="open('sub/new.txt', 'w').write('x')")
+    third = run_program_once(["program.py"], {}, looked_at=first.paths)
+    assert third.paths == (str(here / "sub/new.txt"),)
+
+
+def test_what_stands_in_a_file_is_read_by_its_form(tmp_path: Path) -> None:
+    np = pytest.importorskip("numpy")
+    h5py = pytest.importorskip("h5py")
+    numbers = np.array([1.0, 2.5], "float32")
+    np.save(tmp_path / "one.npy", numbers)
+    np.savez(tmp_path / "two.npz", a=numbers, b=np.array([3]))
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    with h5py.File(tmp_path / "three.h5", "w") as file:
+        file["layer/kernel"] = numbers
+    with zipfile.ZipFile(tmp_path / "four.keras", "w") as packed:
+        packed.write(tmp_path / "three.h5", "model.weights.h5")
+        packed.writestr("config.json", '{"jit_compile": true}')
+        packed.writestr("metadata.json", '{"date_saved": "2024-05-06@12:30:11"}')
+    (tmp_path / "text.csv").write_bytes(b"\xef\xbb\xbfa,b\r\n1,2.5\r\n")
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
+    notes: list[str] = []
+    paths = sorted(map(str, tmp_path.iterdir()))
+    read = {(Path(path).name, name): part for (path, name), part in read_all(paths, notes).items()}
+    arrays = [("one.npy", ""), ("two.npz", "a.npy"), ("three.h5", "layer/kernel")]
+    arrays.append(("four.keras", "model.weights.h5/layer/kernel"))
+    assert [name for file, name in read if file == "four.keras"] == [arrays[-1][1]]
+    for key in arrays:
+        assert read[key].values.tolist() == [1.0, 2.5]
+    assert read["two.npz", "b.npy"].values.tolist() == [3]
+    assert read["text.csv", ""] == TextPart(("a,b", "1,2.5"))
+    assert {key[0] for key, part in read.items() if isinstance(part, Digest)} == {
+        "objects.npy",
+        "broken.zip",
+    }
+    assert notes == []
+
+
+def test_of_many_or_large_files_not_all_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "large"):
+        (tmp_path / name).write_text(name * 3)
+    paths = sorted(map(str, tmp_path.iterdir()))
+    monkeypatch.setattr(written, "LARGEST", 10)
+    monkeypatch.setattr(written, "MOST_READ", 1)
+    notes: list[str] = []
+    assert list(read_all(paths, notes)) == [(str(tmp_path / "a"), "")]
+    assert "Of 2 files" in notes[0]
+    monkeypatch.setattr(written, "MOST_LOOKED_AT", 2)
+    before = Before()
+    for path in paths:
+        Path(path).write_text("changed")
+    assert before.written() == paths[:2]
 
 
 # Times.

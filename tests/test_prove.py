@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,14 +17,15 @@ import pytest
 from programs import Ended, environment
 from programs import run as run_command
 
-from unslow.experiment.values.snapshot import take
+from unslow.experiment.values.snapshot import Digest, take
 from unslow.experiment.whole.candidate import Candidate, Times, verdict
-from unslow.experiment.whole.fixes import Fix, Named, Sources
+from unslow.experiment.whole.fixes import Fix, Named, Sources, constants
 from unslow.experiment.whole.observation import Observation
 from unslow.experiment.whole.outcome import Outcome, ProveError, Running
 from unslow.experiment.whole.program import run_program_once
 from unslow.experiment.whole.prove import default_budget, prove
 from unslow.experiment.whole.stable import Known
+from unslow.experiment.whole.written import Part, TextPart
 from unslow.finding import Alternative, Edit, Finding, Proof, Site
 from unslow.report import proofs
 from unslow.source.edits import EditError
@@ -260,6 +262,147 @@ def test_a_program_of_which_nothing_is_seen_proves_nothing() -> None:
     judgement = outcome.singles[0].judgement
     assert judgement is not None
     assert judgement.where == "nothing but the exit status could be compared"
+    assert "not equal" not in proofs.render(proved(outcome))
+
+
+def writing(path: str, part: Part | None) -> Callable[[Observation], Observation]:
+    """A program that writes a file, or does so no more."""
+    return lambda observation: replace(
+        observation,
+        out="saved\n",
+        values={},
+        written={} if part is None else {(path, ""): part},
+    )
+
+
+def lines(*texts: str) -> TextPart:
+    return TextPart(texts)
+
+
+@pytest.mark.parametrize(
+    ("was", "then", "where"),
+    [
+        (lines("loss 0.5"), lines("loss 0.7"), "/r/out has `loss 0.7`, it was `loss 0.5`"),
+        (lines("loss 0.5"), lines(), "/r/out does not have `loss 0.5`"),
+        (lines("loss 0.5"), None, "/r/out is not written"),
+        (take([1.5, 2.5]), take([1.5, 2.0]), "/r/out: [1]: 2.5 against 2.0"),
+        (take([1.5]), None, "/r/out is not written"),
+        (lines("loss 0.5"), lines("loss 0.500001"), ""),
+        (take([1.5, 2.5]), take([1.5, 2.5]), ""),
+        (Digest("file", "bytes", (3,), "a"), Digest("file", "bytes", (3,), "a"), ""),
+        (Digest("file", "bytes", (3,), "a"), Digest("file", "bytes", (3,), "b"), "/r/out: "),
+        (lines("done"), lines("done"), "only text and the exit status could be compared"),
+    ],
+)
+def test_files_that_it_writes_are_compared(was: Part, then: Part | None, where: str) -> None:
+    path = "/r/out"
+    effects = {"b = 2": writing(path, was), "a = 9": writing(path, then)}
+    outcome = World({"a = 1": 7.0}, effects).prove(fix(1, "a = 9"))
+    (tried,) = outcome.singles
+    assert tried.judgement is not None
+    assert tried.judgement.where.startswith(where)
+    assert bool(tried.judgement.where) == bool(where)
+    assert outcome.chosen is (None if where else tried)
+
+
+def test_files_that_vary_by_themselves_are_left_out() -> None:
+    count = iter(range(1000))
+
+    def logging(observation: Observation) -> Observation:
+        number = next(count)
+        written: dict[tuple[str, str], Part] = {
+            ("/r/grows", ""): lines(*["loss 0.5"] * (number + 1)),
+            ("/r/log", ""): lines(f"run {number}", "loss 0.5"),
+            ("/r/dated", ""): Digest("file", "bytes", (3,), str(number)),
+            (f"/r/{number}.tmp", ""): lines("x"),
+        }
+        if number != 1:
+            written["/r/sometimes", ""] = lines("loss 0.5")
+        return replace(observation, written=written)
+
+    def wrong(observation: Observation) -> Observation:
+        return replace(observation, written={("/r/log", ""): lines("run 3", "loss 0.6")})
+
+    world = World({"a = 1": 7.0}, {"b = 2": logging, "c = 9": wrong})
+    outcome = world.prove(fix(1, "a = 9"), fix(3, "c = 9"))
+    assert of(outcome.singles[0]).equal is True
+    assert outcome.chosen is outcome.singles[0]
+    assert outcome.varying == ["/r/dated", "/r/grows", "/r/log", "2 other values"]
+    assert outcome.singles[1].judgement is not None
+    assert outcome.singles[1].judgement.where.startswith("/r/log has `loss 0.6`")
+
+
+@pytest.mark.parametrize(
+    ("seen", "shown"),
+    [
+        ({"out": "saved res.npy\n", "values": {}}, False),
+        ({"out": "saved res.npy in 3 s\n", "values": {(PATH, "name"): take("x")}}, False),
+        ({"out": "saved\n", "values": {(PATH, "flag"): take(True)}}, False),
+        ({"out": "saved\n", "values": {(PATH, "LIMIT"): take(3)}}, False),
+        ({"out": "saved\n", "values": {(PATH, "total"): take(3)}}, True),
+        ({"out": "saved\n", "values": {(PATH, "held"): take({"a": [None, 0.5]})}}, True),
+        ({"out": "saved\n", "values": {}, "returned": {(PATH, "f"): (take("x"),)}}, True),
+        ({"out": "saved\n", "values": {}, "returned": {(PATH, "f"): (take(None),)}}, False),
+        ({"out": "accuracy 0.5\n", "values": {}}, True),
+    ],
+)
+def test_text_alone_proves_nothing(seen: Mapping[str, object], shown: bool) -> None:
+    def observed(observation: Observation) -> Observation:
+        return replace(observation, **seen)  # type: ignore[arg-type]
+
+    world = World({"a = 1": 7.0}, {"b = 2": observed})
+    sources = Sources({PATH: TEXT.encode()}, {(PATH, "LIMIT")})
+    outcome = prove(
+        world.run, lambda _: (sources, [fix(1, "a = 9")]), lambda _: None, clock=world.clock
+    )
+    assert outcome.chosen is (outcome.singles[0] if shown else None)
+    (tried,) = proofs.document(proved(outcome))["fixes"]
+    if not shown:
+        assert tried["equal"] is None
+        assert tried["where"] == ""
+        assert tried["failure"] == "only text and the exit status could be compared"
+        # There is nothing that another run of the program as it is could settle.
+        assert len(world.runs) == 3
+
+
+def test_constants_of_the_source_are_told_from_results() -> None:
+    source = """
+import tensorflow as tf
+LIMIT: int = 3
+SIZE = 4 * LIMIT, -1
+NAME = 'x'
+total = 0
+total += 1
+count = 0
+def add():
+    global count
+    count += 1
+results = []
+loss = compute(3)
+for step in range(LIMIT):
+    last = step
+for value in results:
+    pass
+"""
+    found = constants({PATH: source.encode(), "/tmp/broken.py": b"def ("})
+    assert found == {(PATH, name) for name in ("LIMIT", "SIZE", "NAME", "step")}
+
+
+@pytest.mark.parametrize("moved", range(4, 9))
+def test_what_differs_late_and_varies_by_itself_is_let_in_again(moved: int) -> None:
+    # From this run on the program prints something else, fixed or not.
+    world = World({"a = 1": 4.0}, noise=0.2)
+
+    def run(
+        contents: Mapping[str, bytes], functions: Collection[Named], limit: float | None
+    ) -> Observation:
+        observation = world.run(contents, functions, limit)
+        day = 1 if len(world.runs) < moved else 2
+        return replace(observation, out=f"on 2024-05-0{day}\nresult 1.25\n")
+
+    sources = Sources({PATH: TEXT.encode()})
+    outcome = prove(run, lambda _: (sources, [fix(1, "a = 9")]), lambda _: None, clock=world.clock)
+    assert of(outcome.singles[0]).equal is True
 
 
 def test_all_together_are_proven_and_chosen() -> None:
@@ -558,7 +701,12 @@ def test_the_table() -> None:
     assert all(len(line) <= 110 for line in lines)
     narrow = proofs.render(proved(outcome), 80).splitlines()
     assert all(len(line) <= 80 for line in narrow)
-    assert " 1  TF000 /tmp/program.py:1" in narrow
+    head = next(index for index, line in enumerate(narrow) if line.startswith(" fix   whole  "))
+    assert narrow[head + 1].startswith("   1 ") and "faster" in narrow[head + 1]
+    assert narrow[head + 2] == "      TF000 /tmp/program.py:1: write a = 9"
+    assert any(line.startswith(" all ") and "faster" in line for line in narrow) or any(
+        line.startswith("1, 3 ") and "faster" in line for line in narrow
+    )
 
 
 def test_the_document_is_plain() -> None:
@@ -742,12 +890,19 @@ def test_the_command_reports_and_writes(tmp_path: Path, stub: str) -> None:
     assert b"search.py is not mended: it is read-only" in refused.err
     assert (tmp_path / "search.py").read_text() == SEARCH
 
-    (tmp_path / "search.py").chmod(0o644)
+    # With the mark that some editors put first, and their ends of lines.
+    (tmp_path / "search.py").chmod(0o640)
+    marked = f"\ufeff{SEARCH}".replace("\n", "\r\n").encode()
+    (tmp_path / "search.py").write_bytes(marked)
     written = command(tmp_path, stub, "--write", "search.py")
     assert written.status == 0, written.err.decode()
     assert b"Applied 1 of 1 fix, proven faster and equal, in search.py." in written.out
-    mended = (tmp_path / "search.py").read_text()
-    assert mended != SEARCH
+    data = (tmp_path / "search.py").read_bytes()
+    assert (tmp_path / "search.py").stat().st_mode & 0o777 == 0o640
+    assert data != marked
+    assert data.count(b"\n") == data.count(b"\r\n")
+    assert data.startswith(marked[:6])
+    mended = data.decode("utf-8-sig")
     assert "convert_to_tensor(gallery)" in mended or "constant(gallery)" in mended
     assert list(tmp_path.glob(".search*")) == []
 
@@ -828,6 +983,104 @@ def test_a_file_that_changed_meanwhile_is_left_alone(
     (tmp_path / "two.py").write_text("a = 1\n")
     assert command_module.write(Sources(contents), chosen) == (("one.py", "two.py"), [])
     assert (tmp_path / "two.py").read_text() == "a = 2\n"
+
+
+def test_what_cannot_be_put_back_is_told_with_the_place_of_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unslow.commands import prove as command_module
+    from unslow.report import output
+
+    monkeypatch.chdir(tmp_path)
+    names = ("one.py", "two.py")
+    for name in names:
+        (tmp_path / name).write_text("a = 1\n")
+    contents = {str(tmp_path / name): b"a = 1\n" for name in names}
+    chosen = Candidate((), dict.fromkeys(contents, b"a = 2\n"))
+    replaces, calls = output.replace_file, iter(range(9))
+
+    def full(target: Path, data: bytes) -> None:
+        if next(calls):
+            raise OSError(28, "No space left on device")
+        replaces(target, data)
+
+    monkeypatch.setattr(output, "replace_file", full)
+    written, failures = command_module.write(Sources(contents), chosen)
+    assert written == ()
+    assert failures[0] == "two.py cannot be mended: No space left on device"
+    said, _, kept = failures[1].partition("; what it held is in ")
+    assert said == "one.py stays mended and cannot be put back: No space left on device"
+    assert Path(kept).read_text() == "a = 1\n"
+    Path(kept).unlink()
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    (tmp_path / "one.py").write_text("a = 1\n")
+    calls = iter(range(9))
+    _, failures = command_module.write(Sources(contents), chosen)
+    assert failures[1].endswith("could not be kept elsewhere either: No such file or directory")
+
+
+EAGER_STUB = """\
+import time
+
+class config:
+    eager = False
+    def run_functions_eagerly(on):
+        config.eager = on
+
+def function(called):
+    held = []
+    def call(*args):
+        if config.eager or not held:
+            time.sleep(0.1)
+            held.append(called(*args))
+        return held[-1]
+    return call
+
+def constant(value):
+    return value
+
+zeros = constant
+"""
+
+EAGER = """\
+import tensorflow as tf
+
+tf.config.run_functions_eagerly(True)
+counted = []
+
+
+@tf.function
+def step(x):
+    counted.append(1)
+    return x + len(counted)
+
+
+def main():
+    x = tf.constant(1)
+    for _ in range(6):
+        y = step(x)
+    with open("result.txt", "w") as file:
+        file.write(f"{y}")
+    counted.clear()
+    print("saved result.txt")
+
+
+main()
+"""
+
+
+def test_a_wrong_fix_is_seen_in_a_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "stub" / "tensorflow").mkdir(parents=True)
+    (tmp_path / "stub" / "tensorflow" / "__init__.py").write_text(EAGER_STUB)
+    here = tmp_path / "here"
+    here.mkdir()
+    # With the mark that some editors put first.
+    (here / "eager.py").write_text(EAGER, encoding="utf-8-sig")
+    ended = command(here, str(tmp_path / "stub"), "--write", "--select", "TF209", "eager.py")
+    assert ended.status == 0, ended.err.decode()
+    assert "not equal: result.txt has `2`, it was `7`" in ended.out.decode()
+    assert (here / "eager.py").read_text("utf-8-sig") == EAGER
 
 
 def test_ctrl_c_ends_the_program_and_tells_what_is_known(tmp_path: Path, stub: str) -> None:

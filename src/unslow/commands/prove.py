@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,12 +106,23 @@ def _prove(args: argparse.Namespace, target: tuple[str, ...]) -> int:
     check_program(target)
     finder = _Finder(args, Path.cwd() if target[0] == "-m" else Path(target[0]))
 
+    paths: Sequence[str] | None = None
+
     def run(
         contents: Mapping[str, bytes], functions: Collection[Named], limit: float | None
     ) -> Observation:
-        return run_program_once(
-            target, contents, functions, limit=limit, include=tuple(args.include)
+        nonlocal paths
+        observation = run_program_once(
+            target,
+            contents,
+            functions,
+            limit=limit,
+            include=tuple(args.include),
+            looked_at=paths,
         )
+        # To see what it writes slows it down: that is done in the first run, which is not timed.
+        paths = observation.paths if paths is None else paths
+        return observation
 
     status = StatusLine(sys.stderr)
 
@@ -173,7 +186,7 @@ class _Finder:
         """The program's files as they are now, and the fixes in them."""
         from unslow.check.checking import Check
         from unslow.check.files import find_files
-        from unslow.experiment.whole.fixes import Fix, Sources, absolute
+        from unslow.experiment.whole.fixes import Fix, Sources, absolute, constants
         from unslow.report.checked import SUPPRESSION_CODES
 
         paths = list(dict.fromkeys(absolute(file) for file in files))
@@ -187,9 +200,11 @@ class _Finder:
             for alternative in finding.alternatives
             if alternative.edits
         ]
-        fixes = [fix for fix in fixes if fix.paths.issubset(paths)]
+        contents = {path: data for path in paths if (data := _content(path)) is not None}
+        fixes = [fix for fix in fixes if fix.paths.issubset(contents)]
         touched = sorted({path for fix in fixes for path in fix.paths})
-        self.sources = Sources({path: Path(path).read_bytes() for path in touched})
+        touching = {path: contents[path] for path in touched}
+        self.sources = Sources(touching, constants(contents))
         return self.sources, fixes
 
 
@@ -221,10 +236,35 @@ def write(sources: Sources, chosen: Candidate) -> tuple[tuple[str, ...], list[st
         except OSError as error:
             failures.append(f"{shown(path)} cannot be mended: {error.strerror}")
             # What was proven is all of it together.
-            for done in written:
-                replace_file(Path(done).resolve(), before[done])
+            failures += [why for done in written if (why := _put_back(done, before[done]))]
             return (), failures
     return tuple(shown(path) for path in written), failures
+
+
+def _put_back(path: str, data: bytes) -> str:
+    """Give a file the content it had; why that cannot be done, and where the content is then."""
+    from unslow.check.settings import shown
+    from unslow.report.output import replace_file
+
+    try:
+        replace_file(Path(path).resolve(), data)
+        return ""
+    except OSError as error:
+        why = f"{shown(path)} stays mended and cannot be put back: {error.strerror}"
+    try:
+        handle, kept = tempfile.mkstemp(prefix="unslow-", suffix=f"-{Path(path).name}")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        return f"{why}; what it held could not be kept elsewhere either: {error.strerror}"
+    return f"{why}; what it held is in {kept}"
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return None
 
 
 def _proved(
@@ -263,16 +303,19 @@ def _tried(candidate: Candidate, numbers: Mapping[Fix, int], outcome: Outcome) -
 
     judgement = candidate.judgement
     failure = candidate.failure
-    if not candidate.out and candidate.proof is None:
+    equal, where = (None, "") if judgement is None else (judgement.equal, judgement.where)
+    if judgement is not None and judgement.unseen:
+        equal, where, failure = None, "", where
+    elif not candidate.out and candidate.proof is None:
         reason = "the runs were stopped" if outcome.interrupted else "the budget was spent"
         failure = f"not measured: {reason}"
     return FixTried(
         fixes=tuple(numbers[fix] for fix in candidate.fixes),
-        equal=None if judgement is None else judgement.equal,
+        equal=equal,
         proof=candidate.proof,
         whole=candidate.whole,
         verdict=candidate.verdict,
-        where="" if judgement is None else judgement.where,
+        where=where,
         failure=failure,
         chosen=candidate is outcome.chosen,
     )

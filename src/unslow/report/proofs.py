@@ -19,6 +19,9 @@ MOST_WIDTH = 110
 MEASURED = 76
 """Characters of a line of the table beside the name of the fix."""
 
+SEVERAL = "some"
+"""Stands in a narrow first column for fixes that are listed below."""
+
 Verdict = Literal["faster", "slower", "no difference", "unclear"]
 
 
@@ -165,26 +168,53 @@ def _table(proved: Proved, paint: Paint, width: int) -> Iterator[str]:
     if not proved.singles:
         return
     names = [f"{finding.code} {printable(finding.site.place)}" for finding, _ in proved.fixes]
-    together = [_together_name(each, len(names)) for each in proved.together]
-    longest = max(map(len, [*names, *together]))
-    # Where the line is too short for both, the name has a line of its own.
-    first = longest if longest + MEASURED <= width else 0
+    sets = [_together_name(each, len(names)) for each in proved.together]
+    longest = max(map(len, [*names, *sets]))
     heading = f"{'whole':>6}  {'after start-up':<20}  {'pairs':>5}  {'verdict':<13}  result"
-    yield paint.faint(f"    {'fix':<{first}}  {heading}" if first else f"    {heading}")
+    # Where the line is too short for both, the name stands below what was measured.
+    beside = longest + MEASURED <= width
+    yield paint.faint(f"    {'fix':<{longest}}  {heading}" if beside else f" fix  {heading}")
     for number, (tried, name) in enumerate(zip(proved.singles, names, strict=True), start=1):
-        yield from _row(tried, f"{number:>2}  ", name, first, paint, width)
-        alternative = proved.fixes[number - 1][1]
-        unsafe = " (unsafe)" if alternative.safety == "unsafe" else ""
-        yield from map(paint.faint, wrapped(f"{alternative.name}{unsafe}", width, 4))
-        yield from _why(tried, width)
-    for tried, name in zip(proved.together, together, strict=True):
-        yield from _row(tried, "    ", name, first, paint, width)
-        yield from _why(tried, width)
+        measured = _measured(tried, paint)
+        what = _alternative(proved.fixes[number - 1][1])
+        if beside:
+            yield f"{number:>2}  {paint.name(name.ljust(longest))}  {measured}".rstrip()
+            yield from map(paint.faint, wrapped(what, width, 4))
+        else:
+            yield f"{number:>4}  {measured}".rstrip()
+            yield from _below(name, what, paint, width)
+        yield from _why(tried, width, 4 if beside else 6)
+    for tried, name in zip(proved.together, sets, strict=True):
+        first = f"    {paint.name(name.ljust(longest))}" if beside else _short_name(name)
+        yield f"{first}  {_measured(tried, paint)}".rstrip()
+        if first == SEVERAL:
+            yield f"      {paint.name(name)}"
+        yield from _why(tried, width, 4 if beside else 6)
 
 
-def _row(
-    tried: FixTried, number: str, name: str, first: int, paint: Paint, width: int
-) -> Iterator[str]:
+def _alternative(alternative: Alternative) -> str:
+    return alternative.name + (" (unsafe)" if alternative.safety == "unsafe" else "")
+
+
+def _below(name: str, what: str, paint: Paint, width: int) -> Iterator[str]:
+    """The name of a fix and what it does: in a line of their own, or in one each."""
+    if len(name) + len(what) + 8 <= width:
+        yield f"      {paint.name(name)}: {paint.faint(printable(what))}"
+    else:
+        yield f"      {paint.name(cut(name, width - 6))}"
+        yield from map(paint.faint, wrapped(what, width, 6))
+
+
+def _short_name(name: str) -> str:
+    """What stands for a set of fixes in a narrow first column."""
+    short = name.removesuffix(" together").replace(" and ", ", ")
+    if short.startswith("all "):
+        return " all"
+    return f"{short:>4}" if len(short) <= len(SEVERAL) else SEVERAL
+
+
+def _measured(tried: FixTried, paint: Paint) -> str:
+    """The cells of a row behind its first one."""
     proof = tried.proof
     whole = "" if tried.whole is None else _ratio(tried.whole)
     after = pairs = ""
@@ -193,12 +223,7 @@ def _row(
         after = f"{_ratio(proof.ratio):>6}  {plain_ratio(low)} to {plain_ratio(high)}"
         pairs = str(proof.pairs)
     verdict = paint.cost(f"{_verdict(tried):<13}")
-    measured = f"{whole:>6}  {after:<20}  {pairs:>5}  {verdict}  {_result(tried)}"
-    if first:
-        yield f"{number}{paint.name(f'{name:<{first}}')}  {measured}".rstrip()
-    else:
-        yield f"{number}{paint.name(cut(name, width - 4))}"
-        yield f"    {measured}".rstrip()
+    return f"{whole:>6}  {after:<20}  {pairs:>5}  {verdict}  {_result(tried)}"
 
 
 def _verdict(tried: FixTried) -> str:
@@ -218,11 +243,11 @@ def _result(tried: FixTried) -> str:
     return f"equal within {error:.0e}" if error else "equal"
 
 
-def _why(tried: FixTried, width: int) -> Iterator[str]:
+def _why(tried: FixTried, width: int, indent: int) -> Iterator[str]:
     if tried.failure:
-        yield from wrapped(tried.failure, width, 4)
+        yield from wrapped(tried.failure, width, indent)
     elif tried.where:
-        yield from wrapped(f"not equal: {tried.where}", width, 4)
+        yield from wrapped(f"not equal: {tried.where}", width, indent)
 
 
 def _together_name(tried: FixTried, of: int) -> str:

@@ -100,6 +100,12 @@ class Candidate:
         return bool(self.failure) or (self._judgement is not None and not self._judgement.equal)
 
     @property
+    def differs(self) -> bool:
+        """Whether it gives something else."""
+        judged = self._judgement
+        return not self.failure and judged is not None and not (judged.equal or judged.unseen)
+
+    @property
     def apparent(self) -> float:
         """Seconds after start-up that it seems to take: a first impression, to order by."""
         if self.pairs:
@@ -180,6 +186,5 @@ def _worst(judgements: Sequence[Judgement]) -> Judgement:
         "distribution" if any(each.equal == "distribution" for each in judgements) else True,
         max_error=max(errors, default=None),
         tolerance=max(tolerances, default=None),
-        compared=min(each.compared for each in judgements),
         waiting=any(each.waiting for each in judgements),
     )

@@ -36,6 +36,7 @@ class Task:
     contents: dict[str, bytes]
     functions: tuple[tuple[str, str], ...]
     include: tuple[str, ...]
+    watch_files: bool
 
 
 def main(began: float, run_notebook: RunNotebook | None = None) -> None:
@@ -54,6 +55,8 @@ def main(began: float, run_notebook: RunNotebook | None = None) -> None:
     overlay.install()
     show_in_python()
     observer.install()
+    if task.watch_files:
+        observer.opened.install()
     observer.ready()
     _fresh_main()
     uncaught: BaseException | None = None

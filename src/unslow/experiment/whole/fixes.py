@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,12 @@ from unslow.source.text import SourceError, Text
 
 Named = tuple[str, str]
 """The absolute path of a file and a name in it."""
+
+_PLAIN = (
+    *(ast.Constant, ast.UnaryOp, ast.BinOp, ast.Tuple),
+    *(ast.operator, ast.unaryop, ast.expr_context),
+)
+"""What the values of constants are made of."""
 
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -46,8 +53,10 @@ def absolute(path: str) -> str:
 class Sources:
     """The bytes of a program's files as they are, by absolute path, and what fixes make of them."""
 
-    def __init__(self, contents: Mapping[str, bytes]) -> None:
+    def __init__(self, contents: Mapping[str, bytes], constants: Collection[Named] = ()) -> None:
+        """`constants`: names, of whatever files, whose values stand in the source."""
         self.contents = dict(contents)
+        self.constants = frozenset(constants)
         self._outlines = {path: _outline(path, data) for path, data in contents.items()}
 
     def changed(self, fixes: Sequence[Fix]) -> dict[str, bytes]:
@@ -87,6 +96,53 @@ class Sources:
             if before is not None and after is not None:
                 found |= {(path, name) for name in before.names ^ after.names}
         return found
+
+
+def constants(contents: Mapping[str, bytes]) -> set[Named]:
+    """The module-level names that are bound once, to a number or a text in the source.
+
+    What counts to such a number counts as one.
+    """
+    found: set[Named] = set()
+    for path, data in contents.items():
+        try:
+            tree = text_of(Path(path), data).parse()
+        except SourceError:
+            continue
+        found |= {(path, name) for name in _constants(tree)}
+    return found
+
+
+def _constants(tree: ast.Module) -> Iterator[str]:
+    bound = Counter(_bound(tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            bound.update(2 * node.names)
+    known: set[str] = set()
+    for node in tree.body:
+        target = value = None
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target, value = node.targets[0], node.value
+        elif isinstance(node, ast.AnnAssign):
+            target, value = node.target, node.value
+        elif isinstance(node, ast.For) and _counts(node.iter):
+            target, value = node.target, ast.Constant(0)
+        if isinstance(target, ast.Name) and bound[target.id] == 1 and _is_plain(value, known):
+            known.add(target.id)
+            yield target.id
+
+
+def _counts(iterated: ast.expr) -> bool:
+    called = iterated.func if isinstance(iterated, ast.Call) else None
+    return isinstance(called, ast.Name) and called.id == "range"
+
+
+def _is_plain(value: ast.expr | None, known: Collection[str]) -> bool:
+    """Whether a value is made of constants alone."""
+    return value is not None and all(
+        isinstance(node, _PLAIN) or (isinstance(node, ast.Name) and node.id in known)
+        for node in ast.walk(value)
+    )
 
 
 def is_notebook(path: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from unslow.experiment.values.snapshot import Snapshot
+    from unslow.experiment.whole.written import Part
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Observation:
     underscores. `returned`: by path and qualified name, what the first 3 calls of each
     function that was asked for returned by `return` with a value. `histories`: what the
     first 16 outermost Keras `fit` calls logged. `weights`: the weights of the model after
-    each of the first 4. `notes`: what could not be observed and why, a sentence each.
+    each of the first 4. `written`: by absolute path and name of the part, what stands in the
+    files that it wrote. `paths`: all of these files. `notes`: what could not be observed and
+    why, a sentence each.
     """
 
     exit_status: int
@@ -39,6 +42,8 @@ class Observation:
     returned: Mapping[tuple[str, str], tuple[Snapshot, ...]] = field(default_factory=dict)
     histories: tuple[Snapshot, ...] = ()
     weights: tuple[Snapshot, ...] = ()
+    written: Mapping[tuple[str, str], Part] = field(default_factory=dict)
+    paths: tuple[str, ...] = ()
     timed_out: bool = False
     notes: tuple[str, ...] = ()
 

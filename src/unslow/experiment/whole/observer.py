@@ -16,6 +16,7 @@ from typing import Any
 
 from unslow import seams
 from unslow.experiment.whole.import_times import ImportTimes
+from unslow.experiment.whole.opened import OpenedFiles
 from unslow.experiment.whole.own_modules import own_modules
 from unslow.experiment.whole.returned import Keeper
 from unslow.recording.sites import ForeignFiles
@@ -62,6 +63,7 @@ class Observer:
         self.interrupted = False
         self.foreign = ForeignFiles(include)
         self.imports = ImportTimes(lambda file: self.foreign[file])
+        self.opened = OpenedFiles()
         self.main_file: str | None = None
         self._folder = folder
         self._process = os.getpid()
@@ -245,6 +247,7 @@ class Observer:
                 "returned": self._returned,
                 "histories": self._histories,
                 "weights": self._weights,
+                "opened": list(self.opened.paths),
                 "notes": list(self._notes),
             },
         )

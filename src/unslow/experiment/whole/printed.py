@@ -1,10 +1,10 @@
-"""Compares what programs printed: numbers within tolerance, times not at all, the rest exactly."""
+"""Compares text of programs: numbers within tolerance, measured times not, the rest exactly."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from unslow.experiment.whole.tokens import Token, tokens
@@ -12,14 +12,11 @@ from unslow.experiment.whole.tokens import Token, tokens
 RELATIVE = 1e-5
 """The part of its size by which a printed number may differ, whatever its digits."""
 
-ABSOLUTE = 1e-7
-"""By this much it may differ even where it is next to nothing."""
+NOTHING = 1e-12
+"""Numbers this small are what rounding leaves where zero is meant."""
 
 COARSEST = 0.005
-"""A last digit worth more than this part of the number is no matter of rounding …"""
-
-FINEST = 0.001
-"""… unless it is worth no more than this."""
+"""A last digit worth more than this part of the number is no matter of rounding."""
 
 MOST_ALIGNED = 2000
 """Lines that are aligned; in longer stretches of different lengths all lines count as varying."""
@@ -36,7 +33,7 @@ class Mismatch:
 
 @dataclass
 class _Line:
-    """A line of the first run. `loose`: which of its numbers vary; `free`: all of it does."""
+    """A line of the first run. `loose`: which of its numbers and times vary; `free`: all does."""
 
     text: str
     tokens: tuple[Token, ...]
@@ -47,11 +44,31 @@ class _Line:
     def key(self) -> tuple[str, ...]:
         return tuple(token.key for token in self.tokens)
 
+    @property
+    def varying_numbers(self) -> bool:
+        """Whether a number in it varies that nothing marks as a time."""
+        return any(
+            token.kind == "number" and (self.free or index in self.loose)
+            for index, token in enumerate(self.tokens)
+        )
+
+    @property
+    def stable_numbers(self) -> Iterator[Token]:
+        """Its numbers that are the same in every run."""
+        if not self.free:
+            for index, token in enumerate(self.tokens):
+                if token.kind == "number" and index not in self.loose:
+                    yield token
+
 
 class Expected:
-    """What a program prints, run by run: what stays the same, and what varies by itself."""
+    """A text that a program writes, run by run: what stays the same, and what varies by itself.
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    `verb`: what the program or the file does with its lines, in the third person and after "not".
+    """
+
+    def __init__(self, lines: Sequence[str], verb: tuple[str, str] = ("prints", "print")) -> None:
+        self._verb = verb
         self._lines = _read(lines)
         self._counted = True
 
@@ -78,38 +95,41 @@ class Expected:
         return self._known() != before
 
     @property
+    def counted(self) -> bool:
+        """Whether there are as many lines in every run."""
+        return self._counted
+
+    @property
     def varying(self) -> int:
         """How many lines vary from run to run, in whole or in a number."""
-        return sum(line.free or bool(line.loose) for line in self._lines)
+        return sum(line.free or line.varying_numbers for line in self._lines)
 
     @property
     def stable(self) -> int:
-        """How many lines are the same in every run."""
+        """How many lines are the same in every run, measured times aside."""
         return len(self._lines) - self.varying
 
     @property
     def varying_numbers(self) -> bool:
         """Whether numbers vary that nothing marks as times."""
-        return any(
-            line.loose or (line.free and any(token.kind == "number" for token in line.tokens))
-            for line in self._lines
-        )
+        return any(line.varying_numbers for line in self._lines)
+
+    @property
+    def stable_numbers(self) -> bool:
+        """Whether a number is the same in every run."""
+        return any(True for line in self._lines for _ in line.stable_numbers)
 
     @property
     def stable_fractions(self) -> bool:
         """Whether a number with decimals is the same in every run."""
-        return any(
-            token.kind == "number" and token.unit and index not in line.loose
-            for line in self._lines
-            if not line.free
-            for index, token in enumerate(line.tokens)
-        )
+        return any(token.unit for line in self._lines for token in line.stable_numbers)
 
     def compare(self, lines: Sequence[str]) -> tuple[Mismatch | None, float]:
         """Where `lines` are not as they should be, and by how much numbers differ at most.
 
         The difference is relative and counts only numbers that were taken as equal.
         """
+        does, do = self._verb
         other = _read(lines)
         largest = 0.0
         partners = dict(_pairs(self._lines, other))
@@ -118,16 +138,16 @@ class Expected:
             if line.free:
                 continue
             if partner is None:
-                return Mismatch(f"does not print `{_quote(line.text)}`"), largest
+                return Mismatch(f"does not {do} `{_quote(line.text)}`"), largest
             found = other[partner]
             difference = _compare(line.tokens, found.tokens)
             if difference.text or set(difference.numbers) - line.loose:
                 was = f"`{_quote(found.text)}`, it was `{_quote(line.text)}`"
-                return Mismatch(f"prints {was}"), largest
+                return Mismatch(f"{does} {was}"), largest
             largest = max(largest, difference.error)
         if self._counted and len(other) != len(self._lines):
             extra = [o for i, o in enumerate(other) if i not in set(partners.values())]
-            text = f"prints {len(other)} lines, it was {len(self._lines)}"
+            text = f"{does} {len(other)} lines, it was {len(self._lines)}"
             return Mismatch(f"{text}: `{_quote(extra[0].text)}`" if extra else text), largest
         return None, largest
 
@@ -137,7 +157,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class _Difference:
-    """How two lines differ: in their `text`, or in the numbers with these indexes alone."""
+    """How two lines differ: in their `text`, or in the numbers and times with these indexes."""
 
     text: bool = False
     numbers: tuple[int, ...] = ()
@@ -147,7 +167,9 @@ class _Difference:
 def close(first: Token, second: Token) -> tuple[bool, float]:
     """Whether two printed numbers are the same within what was printed, and how far apart.
 
-    One unit of the last digit may be rounding, where it is small beside the number.
+    One unit of the last digit may be rounding, where it is small beside the number. Where it
+    is not, rounding seldom makes one: what differs by `RELATIVE` rarely lies on both sides of
+    the middle between two numbers with so few digits.
     """
     if first.text == second.text:
         return True, 0.0
@@ -159,9 +181,11 @@ def close(first: Token, second: Token) -> tuple[bool, float]:
     if not (first.unit or second.unit):
         return int(first.digits) == int(second.digits), 0.0
     size = max(abs(a), abs(b))
-    allowed = max(RELATIVE * size, ABSOLUTE)
+    if size <= NOTHING:
+        return True, 0.0
+    allowed = RELATIVE * size
     unit = min(each for each in (first.unit, second.unit) if each)
-    if unit <= max(COARSEST * size, FINEST):
+    if unit <= COARSEST * size:
         # The difference of two decimal fractions is not exact in binary.
         allowed = max(allowed, unit * 1.001)
     apart = abs(a - b)
@@ -181,6 +205,8 @@ def _compare(first: Sequence[Token], second: Sequence[Token]) -> _Difference:
                 error = max(error, apart)
             else:
                 numbers.append(index)
+        elif one.firm and one.text != other.text:
+            numbers.append(index)
     return _Difference(numbers=tuple(numbers), error=error)
 
 

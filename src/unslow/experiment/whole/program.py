@@ -25,6 +25,7 @@ from typing import Any
 from unslow.experiment.whole.child import Task
 from unslow.experiment.whole.observation import Observation
 from unslow.experiment.whole.observer import ENDED, OBSERVED
+from unslow.experiment.whole.written import Before, read_all
 
 GRACE = 10.0
 """Seconds that a program may take to leave after its end was observed, or after the limit."""
@@ -51,6 +52,7 @@ def run_program_once(
     *,
     limit: float | None = None,
     include: Collection[str] = (),
+    looked_at: Collection[str] | None = (),
 ) -> Observation:
     """Run a program in a process of its own and return what it came to.
 
@@ -61,7 +63,9 @@ def run_program_once(
     name (`Class.method`; `outer.inner`) of the functions whose returned values are wanted;
     generators, coroutines and what AutoGraph converts are not seen. `limit`: seconds after
     which the program is interrupted and, if that does not end it, killed. `include`:
-    installed packages that count as the program's own code.
+    installed packages that count as the program's own code. `looked_at`: paths of files that
+    the program may write, beside those below the working directory; `None` to find them, for
+    which it is slowed down a little.
 
     Raises:
         OSError: a file in `functions` cannot be read, or no process be started.
@@ -73,11 +77,20 @@ def run_program_once(
         folder = Path(name)
         flags: Any = vars(subprocess)["_args_from_interpreter_flags"]
         python = [sys.executable, *flags()]
-        task = Task(name, tuple(python), tuple(target), laid, tuple(functions), tuple(own))
+        task = Task(
+            folder=name,
+            command=tuple(python),
+            target=tuple(target),
+            contents=laid,
+            functions=tuple(functions),
+            include=tuple(own),
+            watch_files=looked_at is None,
+        )
         (folder / "task").write_bytes(pickle.dumps(task))
         command = [*python, "-c", _beginning(target[0]), str(folder / "task")]
+        before = Before(looked_at or ())
         ended = _run(command, folder, limit)
-        return _observation(folder, ended, [*laid])
+        return _observation(folder, ended, [*laid], before)
 
 
 def _beginning(program: str) -> str:
@@ -177,7 +190,7 @@ def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _observation(folder: Path, ended: _Ended, paths: list[str]) -> Observation:
+def _observation(folder: Path, ended: _Ended, paths: list[str], before: Before) -> Observation:
     notes: list[str] = []
     status = ended.status if ended.status >= 0 else 128 - ended.status
     out, err = (_text(folder / name, notes) for name in ("out", "err"))
@@ -200,6 +213,8 @@ def _observation(folder: Path, ended: _Ended, paths: list[str]) -> Observation:
         )
     if ended.timed_out:
         notes.append("The program was ended, since it took longer than it was given.")
+    ours = f"{folder}{os.sep}"
+    written = before.written([path for path in seen.get("opened", ()) if not path.startswith(ours)])
     named = {os.path.realpath(path): path for path in paths}
 
     def as_named(path: str) -> str:
@@ -222,6 +237,8 @@ def _observation(folder: Path, ended: _Ended, paths: list[str]) -> Observation:
         },
         histories=tuple(pickle.loads(taken) for taken in seen.get("histories", ())),
         weights=tuple(pickle.loads(taken) for taken in seen.get("weights", ())),
+        written={} if ended.timed_out else read_all(written, notes),
+        paths=tuple(written),
         timed_out=ended.timed_out,
         notes=(*notes, *seen.get("notes", ())),
     )

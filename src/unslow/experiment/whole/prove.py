@@ -125,6 +125,7 @@ class _Prover:
 
     def prepare(self, sources: Sources, fixes: Sequence[Fix]) -> None:
         self._sources = sources
+        self._known.constants = sources.constants
         self._functions = sources.functions(fixes)
         # The same files are laid over each time, so that each run compiles the same.
         self._contents = sources.contents
@@ -167,9 +168,12 @@ class _Prover:
             else:
                 self._fixed(candidate)
         self._of = None
-        differ = any(each.out and not each.failure for each in self._singles)
-        if differ and self._clock() + self.elapsed <= deadline:
-            # Perhaps what differs varies by itself, only not each time.
+        if any(each.differs for each in self._singles):
+            self._settle(deadline)
+
+    def _settle(self, deadline: float) -> None:
+        """Run the program as it is once more: what differs may vary by itself, if not each time."""
+        if self._clock() + self.elapsed <= deadline:
             self.original()
 
     def measure(self, deadline: float) -> None:
@@ -235,6 +239,8 @@ class _Prover:
             for form, taken in times.items():
                 if form is not None:
                     form.pairs.append((own, taken))
+            if any(each.differs for each in chosen):
+                self._settle(deadline)
 
     def _affordable(self, candidates: Sequence[Candidate], seconds: float) -> list[Candidate]:
         """Those for which there is time: the fastest first, each until something can be said."""

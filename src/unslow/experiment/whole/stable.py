@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from unslow.experiment.values import snapshot as snapshots
 from unslow.experiment.values.equality import compare
-from unslow.experiment.values.snapshot import Array, Opaque, Record, Scalar, Snapshot
+from unslow.experiment.values.parts import TEXTS
+from unslow.experiment.values.snapshot import Array, Opaque, Packed, Record, Scalar, Snapshot
 from unslow.experiment.whole.observation import Observation
 from unslow.experiment.whole.printed import Expected
 from unslow.experiment.whole.screen import shown
+from unslow.experiment.whole.written import TextPart
 
-Kind = Literal["value", "returned", "history", "weights"]
+Kind = Literal["value", "returned", "history", "weights", "file"]
 
 _RANDOM_KINDS = ("history", "weights", "returned")
 
@@ -28,7 +31,10 @@ CONTEXT = 20
 
 @dataclass(frozen=True)
 class Key:
-    """One thing that a run leaves: a name's value, what a function returned, what a fit gave."""
+    """One thing that a run leaves: a value, what a function returned or a fit gave, a file.
+
+    `name`: for a file, the part of it.
+    """
 
     kind: Kind
     path: str = ""
@@ -38,6 +44,8 @@ class Key:
     def __str__(self) -> str:
         if self.kind == "value":
             return self.name
+        if self.kind == "file":
+            return f"{_shown(self.path)}: {self.name}" if self.name else _shown(self.path)
         if self.kind == "returned":
             return f"what {self.name}() returns at call {self.number + 1}"
         what = "losses" if self.kind == "history" else "weights"
@@ -50,7 +58,7 @@ class Judgement:
 
     `equal` is "distribution" where nothing contradicts, but results that matter vary by
     themselves. `where`: what is not equal; there is always one where `equal` is `False`.
-    `compared`: how many things were compared beside the exit status. `waiting`: whether
+    `unseen`: it is not equal only for want of anything that could show it. `waiting`: whether
     something could not be judged, as it was seen in one run of the program only.
     """
 
@@ -58,7 +66,7 @@ class Judgement:
     where: str = ""
     max_error: float | None = None
     tolerance: float | None = None
-    compared: int = 0
+    unseen: bool = False
     waiting: bool = False
 
 
@@ -73,13 +81,30 @@ class _Item:
 
 
 @dataclass
-class Known:
-    """What the runs of a program as it is have shown; each further one is to be `learn`ed."""
+class _Written:
+    """A text in a file, and in how many runs it was written: it comes and goes if not in all."""
 
+    expected: Expected
+    seen: int = 1
+
+    def stays(self, runs: int) -> bool:
+        """Whether it can be compared; one that grows holds what earlier runs have written."""
+        return self.seen == runs and self.expected.counted
+
+
+@dataclass
+class Known:
+    """What the runs of a program as it is have shown; each further one is to be `learn`ed.
+
+    `constants`: paths and names of values that stand in the source: they show nothing.
+    """
+
+    constants: Collection[tuple[str, str]] = ()
     runs: int = 0
     exit_statuses: set[int] = field(default_factory=set)
     printed: Expected | None = None
     items: dict[Key, _Item] = field(default_factory=dict)
+    texts: dict[Key, _Written] = field(default_factory=dict)
 
     def learn(self, observation: Observation) -> bool:
         """Take in another run; return whether what is known has changed."""
@@ -91,12 +116,16 @@ class Known:
             self.printed = Expected(lines)
         elif self.printed.learn(lines):
             changed = True
+        if self._learn_texts(observation):
+            changed = True
         left = dict(_items(observation))
         for key, value in left.items():
             item = self.items.get(key)
             if item is None:
-                self.items[key] = _Item(value)
-                changed = True
+                # A file that the first run did not write comes and goes.
+                if key.kind != "file" or self.runs == 1:
+                    self.items[key] = _Item(value)
+                    changed = True
                 continue
             item.seen += 1
             if item.second is None:
@@ -109,6 +138,24 @@ class Known:
             if key not in left and key.kind != "returned" and not item.varies:
                 item.varies = changed = True
         return changed
+
+    def _learn_texts(self, observation: Observation) -> bool:
+        """Take in the texts of the files that were written; return whether that changes a thing."""
+        changed = False
+        written = dict(_texts(observation))
+        for key, text in self.texts.items():
+            if text.seen == self.runs - 1 and key not in written:
+                changed = True
+        for key, lines in written.items():
+            if key in self.texts:
+                self.texts[key].seen += 1
+                changed = self.texts[key].expected.learn(lines) or changed
+            elif self.runs == 1:
+                self.texts[key] = _Written(Expected(lines, ("has", "have")))
+        return changed
+
+    def _stable_texts(self) -> Iterator[tuple[Key, Expected]]:
+        return ((key, each.expected) for key, each in self.texts.items() if each.stays(self.runs))
 
     @property
     def random(self) -> list[str]:
@@ -127,6 +174,11 @@ class Known:
     def varying(self) -> list[str]:
         """What varies from run to run and is not compared, in words."""
         listed = [str(key) for key, item in self.items.items() if item.varies]
+        listed += [
+            str(key)
+            for key, each in self.texts.items()
+            if not each.stays(self.runs) or each.expected.varying
+        ]
         if len(listed) > MOST_LISTED:
             rest = len(listed) - MOST_LISTED + 1
             listed = [*listed[: MOST_LISTED - 1], f"{rest} other values"]
@@ -150,7 +202,18 @@ class Known:
         mismatch, error = printed.compare(shown(observation.out))
         if mismatch is not None:
             return Judgement(False, mismatch.where)
-        errors, tolerances, compared, waiting = [error], [0.0], printed.stable, False
+        errors, tolerances, waiting = [error], [0.0], False
+        compared, shows = bool(printed.stable), printed.stable_numbers
+        texts = dict(_texts(observation))
+        for key, expected in self._stable_texts():
+            if key not in texts:
+                return Judgement(False, f"{key} is not written")
+            mismatch, error = expected.compare(texts[key])
+            if mismatch is not None:
+                return Judgement(False, f"{key} {mismatch.where}")
+            errors.append(error)
+            compared = compared or bool(expected.stable)
+            shows = shows or expected.stable_numbers
         given = dict(_items(observation))
         for key, item in self.items.items():
             if (key.path, key.name) in left_out:
@@ -163,7 +226,8 @@ class Known:
                 # A function may be called less often; a value must not go.
                 if item.varies or key.kind == "returned" or isinstance(item.first, Opaque):
                     continue
-                return Judgement(False, f"{key}: it is gone")
+                gone = " is not written" if key.kind == "file" else ": it is gone"
+                return Judgement(False, f"{key}{gone}")
             first, other = _readable(item.first, value)
             if isinstance(first, Opaque):
                 continue
@@ -175,18 +239,25 @@ class Known:
             result = compare(first, other)
             if result.equal is not True:
                 return Judgement(False, f"{key}: {result.where}")
-            compared += 1
+            compared = True
+            shows = shows or self._shows(key, first)
             errors.append(result.max_error or 0.0)
             tolerances.append(result.tolerance or 0.0)
-        if not compared and not waiting:
-            return Judgement(False, "nothing but the exit status could be compared")
+        if not shows and not waiting:
+            only = "only text and" if compared else "nothing but"
+            return Judgement(False, f"{only} the exit status could be compared", unseen=True)
         return Judgement(
             "distribution" if self.random else True,
             max_error=max(errors) or None,
             tolerance=max(tolerances) or None,
-            compared=compared,
             waiting=waiting,
         )
+
+    def _shows(self, key: Key, value: Snapshot) -> bool:
+        """Whether a value that stays the same says something of what the program computes."""
+        if key.kind == "value":
+            return (key.path, key.name) not in self.constants and has_numbers(value)
+        return not (isinstance(value, Scalar) and value.value is None)
 
 
 def _items(observation: Observation) -> Iterator[tuple[Key, Snapshot]]:
@@ -199,6 +270,20 @@ def _items(observation: Observation) -> Iterator[tuple[Key, Snapshot]]:
         yield Key("history", number=number), value
     for number, value in enumerate(observation.weights):
         yield Key("weights", number=number), value
+    for (path, name), part in observation.written.items():
+        if not isinstance(part, TextPart):
+            yield Key("file", path, name), part
+
+
+def _texts(observation: Observation) -> Iterator[tuple[Key, tuple[str, ...]]]:
+    for (path, name), part in observation.written.items():
+        if isinstance(part, TextPart):
+            yield Key("file", path, name), part.lines
+
+
+def _shown(path: str) -> str:
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _is_result(key: Key, item: _Item) -> bool:
@@ -206,9 +291,27 @@ def _is_result(key: Key, item: _Item) -> bool:
     if key.kind in _RANDOM_KINDS:
         return True
     value = item.first
+    if key.kind == "file" and not isinstance(value, Array):
+        # What no one can read may well hold a date.
+        return False
     if isinstance(value, Array):
         return len(getattr(value.values, "shape", ())) > 0
     return isinstance(value, (Record, snapshots.Digest))
+
+
+def has_numbers(value: Snapshot) -> bool:
+    """Whether there is a number in a value, or an array; truth values are none."""
+    if isinstance(value, Scalar):
+        return isinstance(value.value, (int, float, complex)) and not isinstance(value.value, bool)
+    if isinstance(value, Packed):
+        return value.element not in TEXTS
+    if isinstance(value, (snapshots.Sequence, snapshots.Members)):
+        return any(map(has_numbers, value.items))
+    if isinstance(value, snapshots.Mapping):
+        return any(has_numbers(each) for _, each in value.items)
+    if isinstance(value, Record):
+        return any(has_numbers(each) for _, each in value.fields)
+    return isinstance(value, (Array, snapshots.Digest))
 
 
 def _apart(was: str, found: str) -> str:

@@ -35,14 +35,27 @@ _UNIT = re.compile(
     r"|(?:h\d+)?m\d+s|h\d+m"
 )
 
+_LONG = re.compile(r"h|hrs?|hours?|days?")
+"""Units that no time of a short run has."""
+
 _PER = re.compile(r"s|secs?|seconds?|min|minute|h|hour")
 """What stands behind the bar of a rate."""
 
 _MEASURED = re.compile(
-    r"times?|took|taken|takes|elapsed|duration|latency|runtime|wall|seconds|secs|throughput"
-    r"|speed|fps|eta"
+    r"times?|took|taken|takes|elapsed|latency|runtime|wall|seconds|secs|throughput|fps|ETA|Eta"
 )
 """Words that say that the next number is a time or a rate."""
+
+_PERHAPS = re.compile(r"duration|speed")
+"""Words that may say so, or name what a model predicts."""
+
+_CLOCK_AFTER = re.compile(r"in|after|eta")
+"""Words that, before hours and minutes or minutes and seconds, say that a time was measured."""
+
+MOST_DIGITS = 3
+"""A time that is measured anew and has more digits than this is not the same in all runs."""
+
+MOST_DIGITS_PERHAPS = 2
 
 _BETWEEN = re.compile(r"is|was|of|in|for|per|a|the|total|about|approx|step")
 """What may stand between such a word and its number, units aside."""
@@ -52,13 +65,15 @@ _FAR = 12
 
 @dataclass(frozen=True)
 class Token:
-    """A number, a piece of text, or a time or address that no two runs share.
+    """A number, a piece of text, or a time, a date or an address.
 
-    `unit` is what one unit of a number's last digit is worth, 0 for a whole number.
+    `firm`: a time that, where it is the same in all runs, was not measured in them. `unit` is
+    what one unit of a number's last digit is worth, 0 for a whole number.
     """
 
     kind: Literal["number", "text", "time"]
     text: str
+    firm: bool = False
 
     @property
     def key(self) -> str:
@@ -96,21 +111,54 @@ def tokens(line: str) -> tuple[Token, ...]:
     while index < len(pieces):
         piece = pieces[index]
         if piece.kind == "number":
-            end = _end_of_time(pieces, index)
-            if end == index and _is_measured(pieces, index):
+            end, most = _end_of_time(pieces, index), MOST_DIGITS
+            if end == index and _follows(pieces, index, _MEASURED):
                 end = index + 1
+            elif end == index and _follows(pieces, index, _PERHAPS):
+                end, most = index + 1, MOST_DIGITS_PERHAPS
             if end > index:
-                if not (found and found[-1].kind == "time"):
-                    found.append(Token("time", ""))
+                time = _time(pieces[index:end], most)
+                if found and found[-1].kind == "time":
+                    before = found.pop()
+                    time = Token("time", f"{before.text} {time.text}", before.firm and time.firm)
+                found.append(time)
                 index = end
                 continue
             found.append(Token("number", piece.text))
         elif piece.kind in ("clock", "address"):
-            found.append(Token("time", ""))
+            found.append(Token("time", piece.text, _is_said(pieces, index)))
         elif piece.kind != "space":
             found.append(Token("text", piece.text))
         index += 1
     return tuple(found)
+
+
+def _time(pieces: Sequence[_Piece], most: int) -> Token:
+    """A duration or a rate. One of hours or days, or of many digits, is firm."""
+    number, *unit = (piece.text for piece in pieces if piece.kind != "space")
+    long = len(unit) == 1 and _LONG.fullmatch(unit[0]) and float(number.replace("_", "")) >= 1
+    firm = bool(long) or _digits(number) > most
+    return Token("time", " ".join([number, *unit]), firm)
+
+
+def _digits(number: str) -> int:
+    """How many digits of a number say something."""
+    mantissa = number.lower().partition("e")[0]
+    return len(re.sub(r"\D", "", mantissa).lstrip("0"))
+
+
+def _is_said(pieces: Sequence[_Piece], index: int) -> bool:
+    """Whether a date, a time of day or an address may be what the program has to say."""
+    before = [piece.text for piece in pieces[:index] if piece.kind != "space"][-1:]
+    if pieces[index].kind == "address":
+        return before != ["at"]
+    behind = [piece.text for piece in pieces[index + 1 : index + 2]]
+    if "<" in (*before, *behind):
+        # A progress bar: the time so far and the time that is left.
+        return False
+    if before and _CLOCK_AFTER.fullmatch(before[0].lower()):
+        return False
+    return not _follows(pieces, index, _MEASURED)
 
 
 def _end_of_time(pieces: Sequence[_Piece], start: int) -> int:
@@ -159,12 +207,12 @@ def _names_the_next(pieces: Sequence[_Piece], index: int) -> bool:
     return piece.kind == "sign" and piece.text in ":="
 
 
-def _is_measured(pieces: Sequence[_Piece], index: int) -> bool:
-    """Whether the words before the number at `index` say that it is a time."""
+def _follows(pieces: Sequence[_Piece], index: int, words: re.Pattern[str]) -> bool:
+    """Whether one of `words` stands before `index`, with little between."""
     for piece in reversed(pieces[max(index - _FAR, 0) : index]):
         if piece.kind == "word":
             text = piece.text.lower()
-            if _MEASURED.fullmatch(text):
+            if words.fullmatch(text) or words.fullmatch(piece.text):
                 return True
             if not (_BETWEEN.fullmatch(text) or _UNIT.fullmatch(text)):
                 return False
