@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import types
+import zipfile
 from collections.abc import Callable
 from importlib.machinery import EXTENSION_SUFFIXES
 from os import remove as rm
@@ -128,6 +129,35 @@ ACTING = {
     "cached": "import functools\n@functools.lru_cache\ndef f(p): return open(p, 'w')",
     "partial": "import functools\ndef g(p, m): return open(p, 'w')\nf = functools.partial(g, m=1)",
     "partial of a builtin": "import functools\nf = functools.partial(open, 'a')",
+    "unbuffered": "import io\ndef f(p): io.FileIO(p, 'w')",
+    "member of a zip": "def f(archive): archive.writestr('a', b'x')",
+    "frame as JSON": "def f(frame): frame.to_json('a.json', orient='records')",
+    "frame as JSON, named": "def f(frame): frame.to_json(path_or_buf='a.json')",
+    "frame as a page": "def f(frame): frame.to_html('a.html', index=False)",
+    "frame as XML": "def f(frame): frame.to_xml('a.xml')",
+    "frame as Markdown": "def f(frame): frame.to_markdown('a.md')",
+    "array as zarr": "def f(data): data.to_zarr('a')",
+    "array as NetCDF": "def f(data): data.to_netcdf('a')",
+    "pipeline kept in a file": "def f(data): return data.cache(filename='a')",
+    "renamed by name": "def f(path): path.rename(target='a')",
+    "method by name": "import operator\ndef f(p): operator.methodcaller('write_text', 'x')(p)",
+    "method of a name": "import operator\ndef f(p, n): operator.methodcaller(n)(p)",
+    "method got": "import operator\ndef f(p): operator.attrgetter('write_text')(p)('x')",
+    "kept operator": "import operator\nact = operator.methodcaller('write_text', 'x')\n"
+    "def f(p): act(p)",
+    "kept operator with keywords": "import operator\n"
+    "act = operator.methodcaller('write_text', data='x')\ndef f(p): act(p)",
+    "own method by name": "import operator\nclass A:\n    def go(self): open('a', 'w')\n"
+    "def f(a): operator.methodcaller('go')(a)",
+    "globals": "def g(p): open(p, 'w')\ndef f(p): globals()['g'](p)",
+    "globals, unknown": "def f(n, p): globals()[n](p)",
+    "names of a module": "import os\ndef f(p): vars(os)['remove'](p)",
+    "dispatched": "import functools\n@functools.singledispatch\ndef g(x): return x\n"
+    "@g.register\ndef _(x: int): open('a', 'w')\ndef f(x): return g(x)",
+    "queue": "import queue\nq = queue.Queue()\ndef f(x): q.put(x)",
+    "redirected": "import contextlib\ndef f(out):\n"
+    "    with contextlib.redirect_stdout(out): print(1)",
+    "partial print": "import functools\ndef f(out): functools.partial(print, file=out)(1)",
     "mutual": "def g(n, p): return f(n - 1, p) if n else open(p, 'w')\n"
     "def f(n, p): return g(n - 1, p)",
 }
@@ -175,6 +205,21 @@ HARMLESS = {
     "annotation": "import subprocess as s\ndef f(x: s.Popen) -> s.Popen:\n    return x",
     "annotated": "import subprocess\ndef f(x):\n    y: subprocess.Popen = x\n    return y",
     "enumeration": "import enum\nclass A(enum.Enum):\n    B = 1\ndef f(): return A.B",
+    "bytes printed": "import sys\ndef f(x): sys.stdout.buffer.write(x)",
+    "method of the output": "import sys\nwrite = sys.stdout.write\ndef f(x): write(x)",
+    "unbuffered, to read": "import io\ndef f(p): return io.FileIO(p).read()",
+    "printed to a buffer": "import contextlib, io\ndef f(x):\n    out = io.StringIO()\n"
+    "    with contextlib.redirect_stdout(out): print(x)\n    return out.getvalue()",
+    "frame as text": "def f(frame): return frame.to_json(orient='records') + frame.to_html()",
+    "frame as text in memory": "import io\ndef f(frame):\n    out = io.StringIO()\n"
+    "    frame.to_html(buf=out)\n    return out.getvalue()",
+    "columns renamed": "def f(frame): return frame.rename(columns={'a': 'b'})",
+    "method by name": "import operator\nlow = operator.methodcaller('lower')\n"
+    "def f(x): return low(x), operator.attrgetter('shape')(x)",
+    "globals": "def g(x): return x\ndef f(x): return globals()['g'](x)",
+    "global counted": "n = 0\ndef f(x):\n    globals()['n'] = x",
+    "own queue": "import queue\ndef f(x):\n    q = queue.Queue()\n    q.put(x)\n    return q.get()",
+    "methods of values": "add = [].append\njoin = ','.join\ndef f(x): add(x); return join(x)",
     "two lambdas": "f, g = lambda x: x + 1, lambda p: open(p, 'w')\nf = lambda y: y",
 }
 
@@ -293,6 +338,33 @@ def test_an_open_file_that_is_written_to(tmp_path: Path) -> None:
     assert fine(made("def f(x): out.write(x)", out=io.StringIO()))
 
 
+def test_what_holds_an_open_file(tmp_path: Path) -> None:
+    class Log:
+        def __init__(self, write: Any) -> None:
+            self.write_line = write
+            self.lines = [write]
+
+    with (tmp_path / "a").open("w") as out, zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        names = {"out": out, "write": out.write, "log": Log(out.write), "archive": archive}
+        for text in (
+            "def f(x): write(x)",
+            "def f(x): log.write_line(x)",
+            "def f(x): log.lines[0](x)",
+            "def f(x, act=write): act(x)",
+            "def f(x): out.truncate()",
+            "def f(x): archive.write(x)",
+            "def f(x): show(x, out)",
+            "import functools\nf = functools.partial(print, file=out)",
+            "import contextlib\ndef f(x):\n    with contextlib.redirect_stdout(out): print(x)",
+        ):
+            assert bad(made(text, show=json.dump, **names)), text
+        assert bad(out.write)
+    with (tmp_path / "a").open() as source:
+        assert fine(made("def f(): return source.read(), read()", source=source, read=source.read))
+    with Path(os.devnull).open("w") as nowhere:
+        assert fine(made("def f(x): print(x, file=nowhere)", nowhere=nowhere))
+
+
 def test_source_that_is_not_there() -> None:
     space: dict[str, Any] = {"__name__": "__main__"}
     exec("def f(x): return x", space)
@@ -346,7 +418,7 @@ def test_modules_of_the_user_s_are_followed(tmp_path: Path, monkeypatch: Any) ->
     assert fine(work.quiet)
 
 
-def test_arrays_and_images() -> None:
+def test_arrays_and_images(tmp_path: Path) -> None:
     numpy = pytest.importorskip("numpy")
     names = {"np": numpy}
     for text in (
@@ -357,6 +429,27 @@ def test_arrays_and_images() -> None:
         "def f(x): return np.vectorize(g)(x)\ndef g(x): open('a', 'w')",
     ):
         assert bad(made(text, **names)), text
+    shared = numpy.memmap(tmp_path / "a", "float32", "w+", shape=(4, 4))
+    own = numpy.memmap(tmp_path / "a", "float32", "c", shape=(4, 4))
+    names["helper"] = made("def f(x): open('a', 'w')")
+    for text in (
+        "def f(x): m[0] = x",
+        "def f(x): m.T[0][1:] = x",
+        "def f(x): m[0] += x",
+        "def f(x):\n    global m\n    m += x",
+        "def f(x): part = m[1]; np.asarray(m)[0] = x; view[0] = x",
+        "def f(x): m.fill(x)",
+        "def f(x): np.copyto(m, x)",
+        "def f(x): np.add(x, 1, out=m[0])",
+        "class A:\n    def __init__(self): self.m = m\n    def go(self, x): self.m[0] = x\n"
+        "f = A().go",
+        "g = np.frompyfunc(helper, 1, 1)\ndef f(x): return g(x)",
+    ):
+        assert bad(made(text, m=shared, view=shared[2], **names)), text
+    for text in ("def f(x): return m[0] + m.sum()", "def f(x): x[0] = m[0]; return x.sort()"):
+        assert fine(made(text, m=shared, **names)), text
+    assert fine(made("def f(x): m[0] = x; m.sort()", m=own))
+    assert fine(made("g = np.frompyfunc(len, 1, 1)\ndef f(x): return g(x), np.add(x, 1)", **names))
     for text in (
         "def f(x): return np.log(np.delete(np.load('a.npy'), 1)).copy()",
         "def f(x): return np.memmap('a', 'uint8', 'r')",
@@ -364,6 +457,56 @@ def test_arrays_and_images() -> None:
         "g = np.vectorize(lambda x: x + 1)\ndef f(x): return g(x).astype('f4').sum(0)",
     ):
         assert fine(made(text, **names)), text
+
+
+@pytest.mark.tensorflow
+def test_pipelines_that_keep_their_elements_in_files(tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    data = tf.data.Dataset.range(3)
+    text = "def f(): return list(data)"
+    kept = data.cache(str(tmp_path / "kept")).batch(2)
+    assert bad(made(text, data=kept))
+    assert len(list(kept)) == 2
+    assert fine(made(text, data=kept))
+    assert fine(made(text, data=data.cache().batch(2)))
+    assert bad(made(text, data=data.snapshot(str(tmp_path / "snapshot")).batch(2)))
+
+
+MODELS = {
+    "layer": "class A(keras.layers.Layer):\n    def call(self, x): return act(x)\n"
+    "f = keras.Sequential([A()])",
+    "wrapped layer": "class A(keras.layers.Layer):\n    def call(self, x): return act(x)\n"
+    "f = keras.Sequential([keras.layers.TimeDistributed(A())])",
+    "activation": "f = keras.Sequential([keras.layers.Dense(1, activation=act)])",
+    "regularizer": "class A(keras.regularizers.Regularizer):\n"
+    "    def __call__(self, x): return act(x)\n"
+    "f = keras.Sequential([keras.layers.Dense(1, kernel_regularizer=A())])",
+    "loss": "f.compile('sgd', lambda a, b: act(a))",
+    "losses": "f.compile('sgd', {'a': lambda a, b: act(a)})",
+    "loss of a class": "class A(keras.losses.Loss):\n    def call(self, a, b): return act(a)\n"
+    "f.compile('sgd', A())",
+    "metric": "def metric(a, b): return act(a)\nf.compile('sgd', 'mse', metrics=[metric])",
+    "metric of a class": "class A(keras.metrics.Metric):\n"
+    "    def update_state(self, *a, **k): act(1)\n    def result(self): return 1.0\n"
+    "f.compile('sgd', 'mse', metrics=[A()])",
+    "optimizer": "class A(keras.optimizers.SGD):\n"
+    "    def update_step(self, *a): return act(1)\nf.compile(A(), 'mse')",
+    "learning rate": "class A(keras.optimizers.schedules.LearningRateSchedule):\n"
+    "    def __call__(self, step): return act(step)\n"
+    "f.compile(keras.optimizers.SGD(A()), 'mse')",
+    "step": "class A(keras.Model):\n    def train_step(self, data): return act(data)\nf = A()",
+    "part of a step": "class A(keras.Sequential):\n    def call(self, x): return x\n"
+    "f = A()\nf.compile('sgd', lambda a, b: act(a))",
+}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("text", MODELS.values(), ids=MODELS.keys())
+def test_the_user_s_code_in_a_model(text: str) -> None:
+    keras = pytest.importorskip("keras")
+    start = "f = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name='a')])\n"
+    assert bad(made("def act(x): open('a', 'w'); return x\n" + start + text, keras=keras))
+    assert fine(made("def act(x): return x\n" + start + text, keras=keras))
 
 
 @pytest.mark.tensorflow
@@ -392,6 +535,16 @@ def test_tensorflow_and_keras() -> None:
         "def g(x): open('a', 'w'); return x\nf = keras.Sequential([keras.layers.Lambda(g)])",
         "class M(tf.Module):\n    @tf.function\n    def go(self, x): open('a', 'w')\nf = M().go",
         "def f(m, x): m.fit(x, callbacks=[keras.callbacks.ModelCheckpoint('a.keras')])",
+        "keep = keras.callbacks.ModelCheckpoint('a.keras')\n"
+        "def f(m, x): m.fit(x, callbacks=[keep])",
+        "keep = [keras.callbacks.CSVLogger('a.csv')]\ndef f(m, x): m.fit(x, callbacks=keep)",
+        "class Keep(keras.callbacks.ModelCheckpoint): pass\nkeep = Keep('a.keras')\n"
+        "def f(m, x): m.fit(x, callbacks=[keep])",
+        "def g(x): open('a', 'w'); return x\n"
+        "data = tf.data.Dataset.range(3).map(lambda x: tf.py_function(g, [x], 'int64'))\n"
+        "def f(): return list(data.batch(2))",
+        "def g():\n    yield open('a', 'w')\n"
+        "data = tf.data.Dataset.from_generator(g, 'int64').batch(2)\ndef f(): return list(data)",
     ):
         assert bad(made(text, **names)), text
     for text in (

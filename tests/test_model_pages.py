@@ -146,6 +146,17 @@ class TestModelInLoop:
         findings = found(ModelInLoop(), made, compiled)
         assert [finding.site for finding in findings] == [CALL.at_line]
 
+    def test_models_that_are_cheap_to_make_have_to_be_compiled_too(self) -> None:
+        compiled = call("compile", calls=20, seconds=1.0)
+        cheap = call("model", site=OTHER, calls=20, seconds=1e-4)
+        assert found(ModelInLoop(), cheap, compiled) == []
+        lines = (dataclasses.replace(OTHER, line=line) for line in range(30, 35))
+        few = [call("model", site=line, calls=4, seconds=1e-4) for line in lines]
+        assert found(ModelInLoop(), *few, compiled) == []
+        one = call("model", site=OTHER, calls=1, seconds=1e-4)
+        (finding,) = found(ModelInLoop(), one, compiled)
+        assert finding.evidence["method"] == "compile"
+
     @pytest.mark.parametrize(
         "row",
         [

@@ -6,6 +6,7 @@ import gc
 import sys
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from recorded import Recorded
 
 from unslow.catalogue import page as find_page
 from unslow.catalogue.models import _trials
+from unslow.catalogue.models._feedback import feeds_itself
+from unslow.catalogue.page import claim
 from unslow.catalogue.trial import Trial, Untried
 from unslow.experiment import measure
+from unslow.experiment.effects.search import outside_effects
 from unslow.experiment.measure import Timing
 from unslow.experiment.trials import Outcome, run_trial
 from unslow.finding import Cost, Finding, Site
@@ -29,6 +33,7 @@ np = pytest.importorskip("numpy")
 tf = pytest.importorskip("tensorflow")
 
 EVIDENCE: dict[str, dict[str, Any]] = {
+    "TF209": {},
     "TF401": {"seconds_per_call": 0.03},
     "TF402": {
         "method": "load_model",
@@ -351,11 +356,19 @@ def test_a_loaded_model_that_is_changed_is_not_the_same_as_a_fresh_one(tmp_path:
     ("text", "method", "way"),
     [
         ("model = tf.keras.Sequential(layers)", "model", "keep one model"),
-        ('model.compile("adam", "mse")', "compile", "compile it once"),
+        ('    model.compile("sgd", "mse")', "compile", "compile it once"),
     ],
 )
 def test_models_made_for_a_fit_each(tmp_path: Path, text: str, method: str, way: str) -> None:
-    source = MODEL + "for _ in range(4):\n    make(0.5).fit(rows, wanted, verbose=0)\n"
+    source = (
+        MODEL
+        + {
+            "model": "for _ in range(4):\n    make(0.5).fit(rows, wanted, verbose=0)\n",
+            "compile": "for _ in range(4):\n"
+            '    model.compile("sgd", "mse")\n'
+            "    model.fit(rows, wanted, verbose=0)\n",
+        }[method]
+    )
     ran = Recorded(tmp_path, source)
     at = finding(
         "TF402",
@@ -369,6 +382,154 @@ def test_models_made_for_a_fit_each(tmp_path: Path, text: str, method: str, way:
     assert isinstance(trial, Trial)
     assert trial.share == pytest.approx(1.2)
     assert outcomes(iter([trial])) == {way: True}
+
+
+LOGGED = (
+    MODEL.replace("tf.keras.layers.Dense(1)]", "Log(), tf.keras.layers.Dense(1)]").replace(
+        "def make(",
+        """\
+def log(x):
+    with open(LOG, "a") as file:
+        file.write("called\\n")
+    return x
+
+
+class Log(tf.keras.layers.Layer):
+    def call(self, x):
+        return tf.ensure_shape(tf.numpy_function(log, [x], tf.float32), x.shape)
+
+
+def make(""",
+    )
+    + """\
+model.fit(rows, wanted, batch_size=16, verbose=0)
+for _ in range(3):
+    model.fit(rows[:16], wanted[:16], verbose=0)  # in a loop
+for row in rows[:4]:
+    model.predict(row[None], verbose=0)
+for start in range(4):
+    model.train_on_batch(rows[start : start + 4], wanted[start : start + 4])
+for _ in range(3):
+    model.compile("sgd", "mse")
+    model.evaluate(rows[:8], wanted[:8], verbose=0)
+for _ in range(3):
+    make().evaluate(rows[:8], wanted[:8], verbose=0)
+model.compile("sgd", "mse", run_eagerly=True)
+model.fit(rows[:64], wanted[:64], verbose=0)  # op by op
+"""
+)
+
+
+def test_a_model_that_writes_files_is_not_called_again(tmp_path: Path) -> None:
+    log = tmp_path / "calls.log"
+    ran = Recorded(tmp_path, LOGGED.replace("LOG,", f"{str(log)!r},"))
+    before = log.read_text(encoding="utf-8")
+    assert before
+    traced = {"tracing_again_seconds": 0.5, "seconds_of_traced_calls": 0.7}
+    cases: list[tuple[str, str, dict[str, Any]]] = [
+        ("TF401", "model.predict(", {}),
+        ("TF402", 'model.compile("sgd", "mse")', {"method": "compile", **traced}),
+        ("TF402", "model = tf.keras.Sequential(", {"method": "model", **traced}),
+        ("TF403", "model.fit(rows, wanted", {"batch_size": 16}),
+        ("TF406", "model.fit(rows, wanted", {}),
+        ("TF407", "# in a loop", {}),
+        ("TF407", "model.train_on_batch(", {"method": "train_on_batch"}),
+        ("TF209", "# op by op", {"setting": "run_eagerly"}),
+    ]
+    for code, text, evidence in cases:
+        at = finding(code, ran.path, line_of(ran.path.read_text(), text), **evidence)
+        at = replace(at, cost=replace(at.cost, claims=(claim(at.site, "eager", 1.0),)))
+        trials = list(find_page(code).trials(at, ran.samples))
+        assert trials, code
+        for trial in trials:
+            assert isinstance(trial, Trial), (code, trial)
+            (outcome,) = run_trial(trial, PLENTY, lambda way, limit: None)
+            assert isinstance(outcome, Untried), (code, text)
+            assert "log() writes or deletes files" in outcome.why
+    assert log.read_text(encoding="utf-8") == before
+
+
+def test_a_model_that_writes_files_is_not_loaded_again(tmp_path: Path) -> None:
+    made = LOGGED.partition("model.fit(")[0].replace("LOG,", f"{str(tmp_path / 'log')!r},")
+    load = ModelLoad(tmp_path / "m.keras", b"", Recorded(tmp_path, made).names["model"], (), {})
+
+    class Kept:
+        def at(self, kind: type, site: Site) -> tuple[Any, ...]:
+            return (load,) if kind is ModelLoad and site.line == 1 else ()
+
+    load.path.write_bytes(b"")
+    at = finding("TF402", tmp_path / "program.py", 1)
+    (trial,) = find_page("TF402").trials(at, Kept())  # type: ignore[arg-type]
+    assert isinstance(trial, Trial)
+    (outcome,) = run_trial(trial, PLENTY, lambda way, limit: None)
+    assert isinstance(outcome, Untried)
+    assert "log() writes or deletes files" in outcome.why
+
+
+def test_all_pipelines_of_a_call_are_looked_through(tmp_path: Path) -> None:
+    source = MODEL + (
+        "def log(x):\n"
+        f"    open({str(tmp_path / 'log')!r}, 'w')\n"
+        "    return x\n"
+        "quiet = tf.data.Dataset.from_tensor_slices(rows)\n"
+        "logging = quiet.map(lambda x: tf.numpy_function(log, [x], tf.float32)).prefetch(1)\n"
+        "both = tf.data.Dataset.zip((quiet, logging)).batch(2)\n"
+    )
+    names = Recorded(tmp_path, source).names
+    for name, acts in (("quiet", False), ("logging", True), ("both", True)):
+        for keyword in ("x", "validation_data"):
+            call = ModelCall(names["model"], "fit", (), {keyword: names[name]})
+            effect = outside_effects(_trials.user_functions(call))
+            assert (effect is not None) == acts, (name, keyword)
+
+
+AGAIN = {
+    "trained in between": (
+        "    answer = model.predict(row[None], verbose=0)\n"
+        "    model.train_on_batch(row[None], answer + 1)\n"
+    ),
+    "weights taken over": (
+        "    model.predict(row[None], verbose=0)\n"
+        "    model.set_weights([each + 0.1 for each in model.get_weights()])\n"
+    ),
+    "its own answers": ("    row = row + float(model.predict(row[None], verbose=0)[0, 0])\n"),
+}
+
+
+@pytest.mark.parametrize("rounds", AGAIN.values(), ids=AGAIN.keys())
+def test_rows_that_are_not_there_before_the_loop(tmp_path: Path, rounds: str) -> None:
+    loop = "row = rows[0]\nfor _ in range(10):\n"
+    ran = Recorded(tmp_path, MODEL + loop + rounds)
+    at = finding("TF401", ran.path, line_of(MODEL + loop + rounds, "model.predict"))
+    by_itself, together = find_page("TF401").trials(at, ran.samples)
+    assert isinstance(by_itself, Trial) and isinstance(together, Trial)
+    assert not any(way.yardstick for way in by_itself.ways)
+    (way,) = together.ways
+    assert way.yardstick
+    assert way.name != "one predict before the loop"
+
+
+FEEDBACK = {
+    "for row in rows:\n    found.append(model.predict(row))": False,
+    "found = [model.predict(row) for row in rows]": False,
+    "for n in range(9):\n    if model.predict(rows[n]) > 2: bad.append(n)": False,
+    "def ask(row):\n    row = row[None]\n    row = model.predict(row)\n    return row\n"
+    "for row in rows:\n    found.append(ask(row))": False,
+    "for n in range(9):\n    y = model.predict(x)\n    x = x + y": True,
+    "for n in range(9):\n    rows[n] = model.predict(rows[n - 1])": True,
+    "while True:\n    word.append(model.predict(np.array(word)).argmax())": True,
+    "while True:\n    if model.predict(rows[n]) > 2:\n        n += 1": True,
+    "def act(state):\n    return model.predict(state).argmax()\n"
+    "while True:\n    action = act(state)\n    state, reward = world.step(action)": True,
+    "class Player:\n    def step(self):\n        self.at = model.predict(self.at)": True,
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), FEEDBACK.items())
+def test_answers_that_become_questions(tmp_path: Path, text: str, expected: bool) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(text, encoding="utf-8")
+    assert feeds_itself(Site(str(path), line_of(text, "model.predict")), "predict") == expected
 
 
 HOOKS = (

@@ -371,6 +371,19 @@ def eager_python_function(function: Any) -> Any:
     return None
 
 
+def unconverted(function: Any) -> Any:
+    """The object behind a wrapper that `do_not_convert` has put around it; else `function`.
+
+    TensorFlow does so with what graphs call, and leaves no trace of an object that is called.
+    """
+    code = getattr(function, "__code__", None)
+    if code is None or Path(code.co_filename).parts[-3:] != ("autograph", "impl", "api.py"):
+        return function
+    if hasattr(function, "__wrapped__"):
+        return function
+    return _closed_over(function).get("func", function)
+
+
 def profiler_session() -> Any:
     """A session of TensorFlow's profiler: `start(directory, options)`, `stop() -> bytes`.
 
@@ -522,6 +535,13 @@ def pipeline_stage(dataset: Any) -> PipelineStage:
 def pipeline_kind(dataset: Any) -> str:
     """The name of a dataset's last stage: "Batch", "ParallelMap", …"""
     return type(dataset).__name__.strip("_").removesuffix("Dataset").removesuffix("V2")
+
+
+def cache_file(dataset: Any) -> str:
+    """The file in which a stage keeps its elements; empty where it keeps none, or in memory."""
+    name: Any = getattr(dataset, "_filename", None)
+    content = name.numpy() if hasattr(name, "numpy") else b""
+    return os.fsdecode(content) if isinstance(content, bytes) else ""
 
 
 def _held_bytes(tensor: Any) -> int:

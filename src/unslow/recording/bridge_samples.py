@@ -53,7 +53,7 @@ class BridgeSamples:
         single = not isinstance(call.result, (list, tuple))
         outputs = (call.result,) if single else call.result
         sample = BridgeCall(
-            function=seams.eager_python_function(function) or function,
+            function=seams.unconverted(seams.eager_python_function(function) or function),
             arguments=copies,
             kind=kind,
             outputs=tuple((each.dtype, tuple(each.shape)) for each in outputs),

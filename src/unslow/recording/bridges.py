@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from _thread import get_ident
@@ -61,8 +62,7 @@ class BridgeRow:
         self.site = site
         self.taken = Taken(place)
         self.kind = kind
-        code = code_of(function)
-        self.function = code.co_name if code is not None else "<unknown>"
+        self.function = _name_of(function)
         self.definition: Site | None = None
         self.pipeline = pipeline
         self.calls = self.ns = self.cpu = self.busy = self.bytes = self.rank = 0
@@ -72,6 +72,19 @@ class BridgeRow:
     def busy_until(self, moment: int) -> int:
         """Nanoseconds up to `moment` with at least one call under way."""
         return self.busy + (moment - self.since if self.active else 0)
+
+
+def _name_of(function: Any) -> str:
+    """A function's name; of an object that is called, its class's."""
+    code = code_of(function)
+    if code is None:
+        return "<unknown>"
+    if code.co_name != "__call__":
+        return code.co_name
+    while isinstance(function, functools.partial) or hasattr(function, "__wrapped__"):
+        partial = isinstance(function, functools.partial)
+        function = function.func if partial else function.__wrapped__
+    return type(getattr(function, "__self__", function)).__name__
 
 
 class Bridges:
@@ -120,7 +133,7 @@ class Bridges:
         pipeline = any(filename.endswith(_PIPELINE_FILES) for filename, _, _ in stack)
         user = seams.eager_python_function(function)
         kind = "numpy_function" if user is None else "py_function"
-        user = function if user is None else user
+        user = seams.unconverted(function if user is None else user)
         code = code_of(user)
         name = code.co_name if code is not None else ""
         own = code is None or not sites.foreign[code.co_filename]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import math
 import weakref
@@ -27,6 +28,10 @@ MOST_STEPS = 2_048
 
 MOST_BYTES = 16 * 2**20
 """Bytes of rows from which on no more batches of a call are kept; of files, no copies."""
+
+MOST_DIGESTED = 20
+MOST_NUMBERS = 10_000
+"""Variables of a model, and numbers of one, that are looked at to tell whether it has changed."""
 
 DATA = ("x", "y", "sample_weight", "validation_data")
 LEFT_OUT = frozenset({"self", "callbacks", "verbose"})
@@ -109,12 +114,13 @@ class KerasSamples:
         muted, call.thread.muted = call.thread.muted, True
         try:
             size = self._cut(keywords, rows, rows if method not in WORKING else 0)
+            digest = digest_of(call.args[0]) if method == "predict" else b""
         finally:
             call.thread.muted = muted
         if size is None:
             return
         model = call.args[0]
-        sample = ModelCall(model, method, (), keywords, rows)
+        sample = ModelCall(model, method, (), keywords, rows, digest)
         for place in places:
             self._give(place, sample, size + self._size(model))
 
@@ -155,6 +161,18 @@ class KerasSamples:
         variables = [*getattr(model, "variables", ()), *getattr(optimizer, "variables", ())]
         as_dtype = seams.loaded("tensorflow").as_dtype
         return sum(math.prod(each.shape) * as_dtype(each.dtype).size for each in variables)
+
+
+def digest_of(model: Any) -> bytes:
+    """A digest of the smallest weights of a model: training changes it."""
+    if not seams.loaded("tensorflow").executing_eagerly():
+        return b""
+    found = hashlib.blake2b(digest_size=16)
+    small = sorted(model.weights, key=lambda each: math.prod(each.shape))[:MOST_DIGESTED]
+    for variable in small:
+        if variable is small[0] or math.prod(variable.shape) <= MOST_NUMBERS:
+            found.update(variable.numpy().tobytes())
+    return found.digest()
 
 
 def _leaves(data: Any) -> Iterator[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +12,33 @@ from unslow.recording.samples import GraphRun, GrownRun
 VARIABLES = frozenset({"VarHandleOp", "Variable", "VariableV2"})
 
 
+_OWN_STATE = re.compile(
+    r"Assert|Print|Case|If|While|CheckNumerics.*|DeepCopy|Empty|GuaranteeConst|Placeholder.*"
+    r"|.*Variable.*|_?VarHandles?Op|VarIsInitializedOp|Assign.*|CountUpTo|TensorArray.*|Stack.*"
+    r"|Resource(Apply|CountUpTo|Gather|Scatter|SparseApply|StridedSliceAssign).*"
+    r"|.*HashTable.*|LookupTable.*|InitializeTable.*|Restore.*|CudnnRNN.*|StatefulPartitionedCall"
+    r"|Random(?!ShuffleQueue).*|.*TruncatedNormal|Multinomial|NonDeterministicInts|Rng.*"
+    r"|Stateful(Random|Standard|Uniform).*|Anonymous(Random)?SeedGenerator|DummySeedGenerator"
+    r"|.*CandidateSampler|SampleDistortedBoundingBox.*|Skipgram|Timestamp"
+    r"|.*Iterator.*|(Range|Shuffle|ShuffleAndRepeat|Tensor|TensorSlice|SparseTensorSlice"
+    r"|FixedLengthRecord|TextLine|TFRecord)Dataset(V\d)?"
+)
+"""Stateful ops that change nothing outside their session, read files, or print."""
+
+_ACTING = re.compile(
+    r".*PyFunc.*|WriteFile|Save.*|MergeV2Checkpoints|Write.*Summary|.*SummaryWriter|ImportEvent"
+    r"|.*Queue.*|.*Reader(V2)?|Barrier.*|(Cache|DataService|Generator|Snapshot).*Dataset.*"
+    r"|.*DatasetToTFRecord|Dump.*|PrintV2|R(emoteCall|pc.*)"
+)
+"""Ops that act outside a session, stateful or not."""
+
+
 class Unnamed(Exception):
     """A run fetched or fed something that has no name in its graph."""
+
+
+class Acts(Exception):
+    """A run needs an op that writes files or calls Python. The message is its name."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +98,7 @@ def uses_of(samples: Sequence[GraphRun]) -> list[Use]:
 
     Raises:
         Unnamed: something that was fetched or fed has no name.
+        Acts: a run would write files or call Python.
     """
     groups: dict[int, list[GraphRun]] = {}
     for sample in samples:
@@ -88,9 +115,13 @@ def named(sample: GraphRun | GrownRun) -> Run:
 
     Raises:
         Unnamed: something has none.
+        Acts: it would write files or call Python.
     """
     tensors: list[str] = []
     fetches = _names(sample.graph, sample.fetches, tensors)
+    acting = next(_acting(sample.graph, fetches), None)
+    if acting is not None:
+        raise Acts(acting)
     feed = {_name(sample.graph, key): value for key, value in sample.feed.items()}
     return Run(fetches, feed, tuple(tensors))
 
@@ -111,6 +142,35 @@ def _name(graph: Any, element: Any) -> str:
         return str(graph.as_graph_element(element).name)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise Unnamed(type(element).__name__) from error
+
+
+def _acting(graph: Any, fetches: Any) -> Iterator[str]:
+    """The ops that act outside the session, of those that a run needs."""
+    waiting = [graph.get_operation_by_name(_node(name)) for name in _flat(fetches)]
+    seen = set(waiting)
+    while waiting:
+        op = waiting.pop()
+        stateful = op.op_def is not None and op.op_def.is_stateful
+        if _ACTING.fullmatch(op.type) or (stateful and not _OWN_STATE.fullmatch(op.type)):
+            yield op.name if op.name == op.type else f"{op.name} ({op.type})"
+        for each in (*(tensor.op for tensor in op.inputs), *op.control_inputs):
+            if each not in seen:
+                seen.add(each)
+                waiting.append(each)
+    for function in graph.as_graph_def().library.function:
+        for node in function.node_def:
+            if _ACTING.fullmatch(node.op):
+                yield f"{node.op} in {function.signature.name}"
+
+
+def _flat(fetches: Any) -> Iterator[str]:
+    if isinstance(fetches, dict):
+        fetches = list(fetches.values())
+    if isinstance(fetches, list):
+        for each in fetches:
+            yield from _flat(each)
+    else:
+        yield fetches
 
 
 class KeptSession:
@@ -224,6 +284,7 @@ class Grown:
 
     Raises:
         Unnamed: something that was fetched or fed has no name.
+        Acts: the run would write files or call Python.
         ValueError: the graph is too large to be taken apart.
     """
 

@@ -235,6 +235,9 @@ print("losses", len(losses), "labels", len(found))
         except _sessions.Unnamed as error:
             yield Untried(f"A session was asked for a {error}, which has no name in its graph.")
             return
+        except _sessions.Acts as error:
+            yield Untried(f"Its graph writes files or calls Python: {error}.")
+            return
         uses = [use for use in uses if any(each.reads for each in use.runs)]
         if not uses:
             yield Untried("No run of its sessions could be captured.")

@@ -179,6 +179,9 @@ for image in images[:3]:
             return
         try:
             grown = _sessions.Grown(chosen)
+        except _sessions.Acts as error:
+            yield Untried(f"Its graph writes files or calls Python: {error}.")
+            return
         except (_sessions.Unnamed, ValueError) as error:
             yield Untried(f"The graph cannot be made again: {error}.")
             return

@@ -7,10 +7,8 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from unslow import seams
 from unslow.catalogue.trial import Untried, Way
 from unslow.finding import Site
-from unslow.recording import pipelines
 from unslow.recording.samples import ModelCall, Samples
 
 SECONDS = 1.0
@@ -167,18 +165,13 @@ def first_rows(data: Any, rows: float) -> Any:
     return None if data is None else data[: max(1, math.ceil(rows))]
 
 
-def user_functions(call: ModelCall) -> tuple[Callable[..., Any], ...]:
-    """The user's functions in the pipelines that a call reads."""
-    found = []
-    for name in ("x", "validation_data"):
-        data = call.keywords.get(name)
-        if hasattr(data, "cardinality"):
-            for stage in pipelines.chain(data):
-                generator = seams.pipeline_generator(stage.function)
-                function = generator[0] if generator is not None else stage.function
-                if function is not None:
-                    found.append(function)
-    return tuple(found)
+def user_functions(call: ModelCall) -> tuple[Any, ...]:
+    """What may run code of the user's in a call: the model and the pipelines that it reads.
+
+    With the model come its layers, loss, metrics and optimizer.
+    """
+    data = (call.keywords.get(name) for name in ("x", "validation_data"))
+    return (call.model, *(each for each in data if hasattr(each, "cardinality")))
 
 
 def what(call: ModelCall, steps: int) -> str:

@@ -243,7 +243,7 @@ print(watch.seen)
                     ),
                 ),
                 inputs=f"one of its calls, {RARER} times",
-                functions=(hook,),
+                functions=(hook, call.callback.model),
                 state=True,
             )
             return

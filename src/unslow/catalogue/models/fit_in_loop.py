@@ -297,6 +297,7 @@ def _compiled_steps(calls: list[ModelCall], share: float) -> Trial:
         ),
         inputs=f"{len(calls)} of your batches",
         share=share,
+        functions=_trials.user_functions(calls[0]),
         state=True,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unslow.catalogue.models import _keras, _source, _trials
 from unslow.catalogue.models._remaking import Remaking
@@ -224,7 +224,9 @@ print(len(scores))
 
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
         """Lines at which models were made, loaded or compiled many times."""
-        remade = 0
+        made = sum(
+            row.calls for row in recording.keras_calls if row.method in ("load_model", "model")
+        )
         for call in _keras.calls_by_line(recording, "load_model", "model", "compile"):
             least = LEAST_LOADS if call.method == "load_model" else LEAST_MODELS
             if call.calls < least:
@@ -234,14 +236,13 @@ print(len(scores))
             own = _keras.spread(recording, call.site, call.seconds * needless)
             if call.method == "compile":
                 # A new model has to be compiled: its making is the cause, not this.
-                if call.calls <= 2 * remade:
+                if call.calls <= 2 * made:
                     continue
                 both = sum(c.seconds for c in own) + sum(seconds for _, seconds in traced)
                 if not matters(recording, both):
                     continue
             elif not matters(recording, sum(c.seconds for c in own)):
                 continue
-            remade = max(remade, call.calls)
             again = [
                 claim
                 for site, seconds in traced
@@ -307,7 +308,10 @@ print(len(scores))
             inputs="a call of yours" if remaking.call else "your model",
             # The finding's cost holds the tracing in those calls, not what they do besides.
             share=1 + max(rest, 0.0) / cost if remaking.call else 1.0,
-            functions=_trials.user_functions(remaking.call) if remaking.call else (),
+            functions=(
+                *_classes(loads[0].model if remaking.call is None else remaking.call.model),
+                *(_trials.user_functions(remaking.call) if remaking.call else ()),
+            ),
             state=remaking.learns,
         )
 
@@ -344,6 +348,13 @@ print(len(scores))
                 yield self.suspicion(
                     module, call, message, {"method": "model", "repetition": again.kind}
                 )
+
+
+def _classes(model: Any) -> Iterator[type]:
+    """The classes of a model and its layers, which make them anew."""
+    yield type(model)
+    for layer in getattr(model, "layers", ()):
+        yield from _classes(layer)
 
 
 def _traced_again(recording: Recording, made: int) -> list[tuple[Site, float]]:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from unslow.catalogue.models import _keras, _source, _trials
+from unslow.catalogue.models._feedback import feeds_itself
 from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Edit, Finding
 from unslow.recording.data import Recording
+from unslow.recording.keras_samples import digest_of
 
 if TYPE_CHECKING:
     from unslow.recording.samples import ModelCall, Samples
@@ -26,6 +28,10 @@ SECONDS = 0.1
 """How long the present way of calls one by one is tried for."""
 
 BEFORE_LOOP = "one predict before the loop"
+IN_ONE = "all rows in one predict"
+IN_ONE_NOTE = (
+    "to compare only: the rows come of earlier answers, or the model was trained between the calls"
+)
 ON_BATCH = "predict_on_batch"
 BEFORE_LOOP_NOTE = (
     "all rows are computed before the first round, in batches: the last digits may differ, and "
@@ -205,7 +211,8 @@ print(len(errors), votes.shape)
         yield _one_by_one(few)
         many = [call for call in calls if not call.keywords.get("steps")]
         if len(many) > 1:
-            yield _all_in_one(many, _trials.spared(finding.cost.calls, len(many)))
+            possible = not _was_trained(many) and not feeds_itself(finding.site, "predict")
+            yield _all_in_one(many, _trials.spared(finding.cost.calls, len(many)), possible)
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Calls of `predict` with a row or a few, in code that runs again and again."""
@@ -259,10 +266,17 @@ def _one_by_one(calls: list[ModelCall]) -> Trial:
             ),
         ),
         inputs=_inputs_text(calls),
+        functions=_trials.user_functions(calls[0]),
     )
 
 
-def _all_in_one(calls: list[ModelCall], share: float) -> Trial:
+def _was_trained(calls: list[ModelCall]) -> bool:
+    """Whether the model has changed since the first of its calls, maybe between two of them."""
+    return {call.digest for call in calls} != {digest_of(calls[0].model)}
+
+
+def _all_in_one(calls: list[ModelCall], share: float, possible: bool) -> Trial:
+    """`possible`: all rows may be there before the first call."""
     import tensorflow as tf
 
     keywords = {**calls[0].keywords, "batch_size": None}
@@ -275,13 +289,15 @@ def _all_in_one(calls: list[ModelCall], share: float) -> Trial:
         present=Way("predict", lambda: [_trials.call_again(call) for call in calls], None, joined),
         ways=(
             Way(
-                BEFORE_LOOP,
+                BEFORE_LOOP if possible else IN_ONE,
                 lambda: _trials.call_again(calls[0], **{**keywords, "x": together}),
-                note=BEFORE_LOOP_NOTE,
+                note=BEFORE_LOOP_NOTE if possible else IN_ONE_NOTE,
+                yardstick=not possible,
             ),
         ),
         inputs=_inputs_text(calls),
         share=share,
+        functions=_trials.user_functions(calls[0]),
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
+import operator
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
@@ -20,6 +21,9 @@ LONGEST_TEXT = 60
 
 _READING = re.compile(r"[btU]*r[btU]*([:|].*)?|c")
 """Modes of opening a file that write nothing to it. `c`: a map of it, copied where written."""
+
+
+_REDIRECTS = (contextlib.redirect_stdout, contextlib.redirect_stderr)
 
 
 class Follower(Protocol):
@@ -148,9 +152,33 @@ class Reader(ast.NodeVisitor):
                 raise _Found(kind, node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        if not isinstance(node.ctx, ast.Load) and self._is_environment(node.value):
+        if isinstance(node.ctx, ast.Load):
+            if self._is_in_namespace(node):
+                self._refer(node, self._names.meaning(node))
+        elif self._is_environment(node.value):
             raise _Found(outside.SETTING, node)
+        elif self._keeps_changes(node.value):
+            raise _Found(outside.FILE, node)
         self.generic_visit(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        if self._keeps_changes(node.target):
+            raise _Found(outside.FILE, node)
+        self.generic_visit(node)
+
+    def _is_in_namespace(self, node: ast.expr) -> bool:
+        """Whether it is `globals()[name]` or the like: whatever has that name."""
+        return isinstance(node, ast.Subscript) and self._names.is_namespace(node.value)
+
+    def _keeps_changes(self, node: ast.expr) -> bool:
+        """Whether what is stored in something goes to a file, as in that of a `np.memmap`."""
+        while True:
+            meaning = self._names.meaning(node)
+            if isinstance(meaning, Known):
+                return outside.keeps_changes(meaning.value)
+            if not isinstance(node, (ast.Attribute, ast.Subscript)):
+                return False
+            node = node.value
 
     def _is_environment(self, node: ast.expr) -> bool:
         base = self._names.meaning(node)
@@ -164,6 +192,9 @@ class Reader(ast.NodeVisitor):
                 self._unknown_method(each, each.attr, outside.METHODS, each)
         if isinstance(node.func, ast.Call):
             self._called_by_name(node.func)
+        if function is None and self._is_in_namespace(node.func):
+            raise _Found(outside.UNKNOWN, node)
+        self._changed_by(node, function)
         if not looked_at:
             if isinstance(node.func, ast.Attribute) and self._method_call(
                 node, node.func, function
@@ -192,16 +223,49 @@ class Reader(ast.NodeVisitor):
                 raise _Found(outside.FILE, node)
             return True
         if function.value is print:
-            for keyword in node.keywords:
-                usual = isinstance(keyword.value, ast.Constant) and keyword.value.value is None
-                if keyword.arg == "file" and not usual and not self._is_stream(keyword.value):
-                    raise _Found(outside.FILE, node)
+            self._printed(node)
             return True
+        if function.value is functools.partial and node.args:
+            first = self._names.meaning(node.args[0])
+            if isinstance(first, Known) and first.value is print:
+                self._printed(node)
+        if any(function.value is each for each in _REDIRECTS):
+            given = [*node.args, *(keyword.value for keyword in node.keywords)]
+            if not all(_is_none(each) or self._is_stream(each) for each in given):
+                raise _Found(outside.FILE, node)
+        if function.value is operator.methodcaller or function.value is operator.attrgetter:
+            self._method_by_name(node)
         if getattr(function.value, "__name__", "") in ("print", "print_v2"):
             for keyword in node.keywords:
                 if keyword.arg == "output_stream" and not self._is_stream(keyword.value):
                     raise _Found(outside.FILE, node)
         return False
+
+    def _printed(self, node: ast.Call) -> None:
+        for keyword in node.keywords:
+            usual = _is_none(keyword.value) or self._is_stream(keyword.value)
+            if keyword.arg == "file" and not usual:
+                raise _Found(outside.FILE, node)
+
+    def _method_by_name(self, node: ast.Call) -> None:
+        """`operator.methodcaller(name)`: a method of what it will be given."""
+        for each in node.args[:1]:
+            name = each.value if isinstance(each, ast.Constant) else None
+            if not isinstance(name, str):
+                raise _Found(outside.UNKNOWN, node)
+            self._search.methods_named(name)
+            if name in outside.METHODS:
+                raise _Found(outside.METHODS[name], node)
+
+    def _changed_by(self, node: ast.Call, function: Meaning) -> None:
+        """Judge what a call changes in place: its `out`, or the array whose method it is."""
+        changed = [keyword.value for keyword in node.keywords if keyword.arg == "out"]
+        if isinstance(function, Known) and self._search.names.changes_first(function.value):
+            changed += node.args[:1]
+        elif isinstance(node.func, ast.Attribute) and node.func.attr in outside.MEMMAP_METHODS:
+            changed.append(node.func.value)
+        if any(self._keeps_changes(each) for each in changed):
+            raise _Found(outside.FILE, node)
 
     def _only_reads(self, node: ast.Call, position: int, default: str) -> bool:
         mode: ast.expr | None = node.args[position] if len(node.args) > position else None
@@ -243,12 +307,10 @@ class Reader(ast.NodeVisitor):
     def _is_stream(self, node: ast.expr) -> bool:
         """Whether an expression is a buffer in memory, or the program's own output."""
         meaning = self._names.meaning(node)
+        if isinstance(node, ast.Attribute) and node.attr == "buffer":
+            return self._is_stream(node.value)
         return self._is_buffer(node) or (
-            isinstance(meaning, Known)
-            and any(
-                meaning.value is each
-                for each in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-            )
+            isinstance(meaning, Known) and outside.is_output(meaning.value)
         )
 
     def _visit_called(self, node: ast.Call) -> None:
@@ -280,14 +342,29 @@ class Reader(ast.NodeVisitor):
             return True
         if self._is_stream(func.value) or any(self._is_buffer(each) for each in node.args[:1]):
             return True
+        if self._has_target(node, func.attr) and not self._is_users_method(function):
+            self._unknown_method(func, func.attr, {func.attr: outside.FILE}, node)
         if function is not None:
             return False
         if func.attr == "open" and not self._opens_to_read(node):
             raise _Found(outside.FILE, node)
-        one = len(node.args) == 1 and not node.keywords
-        table = {**outside.METHODS, **(outside.WITH_TARGET if one else {})}
-        self._unknown_method(func, func.attr, table, node)
+        self._unknown_method(func, func.attr, outside.METHODS, node)
         return False
+
+    def _has_target(self, node: ast.Call, name: str) -> bool:
+        """Whether a method is given what it would write to."""
+        named = outside.ONLY_TARGET.get(name) or outside.WITH_TARGET.get(name)
+        if named is None:
+            return False
+        for keyword in node.keywords:
+            if keyword.arg == named:
+                return not _is_none(keyword.value) and not self._is_stream(keyword.value)
+        if name in outside.WITH_TARGET:
+            return bool(node.args)
+        return len(node.args) == 1 and not node.keywords
+
+    def _is_users_method(self, function: Meaning) -> bool:
+        return isinstance(function, Known) and self._search.is_users(function.value)
 
     def _opens_to_read(self, node: ast.Call) -> bool:
         mode = node.args[0] if node.args else None
@@ -300,10 +377,15 @@ class Reader(ast.NodeVisitor):
         self, func: ast.Attribute, name: str, table: Mapping[str, str], node: ast.AST
     ) -> None:
         base = self._names.meaning(func.value)
-        if isinstance(base, Instance) and base.kind in (str, bytes, list, tuple, dict, set):
+        kind = base.kind if isinstance(base, Instance) else type(getattr(base, "value", None))
+        if kind in (str, bytes, list, tuple, dict, set):
             return
         if name in table:
             raise _Found(table[name], node)
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def place_of(function: FunctionType, line: int) -> str:

@@ -6,10 +6,14 @@ import enum
 import inspect
 import io
 import logging
+import mmap
 import os
+import queue
 import sys
+import tarfile
+import zipfile
 from collections.abc import Mapping
-from types import ModuleType
+from types import BuiltinMethodType, ModuleType
 from typing import Any
 
 FILE = "writes or deletes files"
@@ -21,6 +25,7 @@ END = "ends the process"
 SETTING = "changes the process's environment"
 USER = "waits for the user"
 WINDOW = "opens a window"
+HANDED_ON = "hands work to other threads"
 UNREAD = "has no source that can be read"
 UNKNOWN = "runs code that cannot be read"
 
@@ -179,6 +184,7 @@ ACTS: Mapping[str, str] = {
 
 OPENERS: Mapping[str, tuple[int, str]] = {
     "builtins.open": (1, "r"),
+    "io.FileIO": (1, "r"),
     "codecs.open": (1, "r"),
     "gzip.open": (1, "rb"),
     "gzip.GzipFile": (1, "rb"),
@@ -223,6 +229,7 @@ METHODS: Mapping[str, str] = {
             *("to_parquet", "to_pickle", "to_feather", "to_stata", "tofile", "dump", "unlink"),
             *("mkdir", "makedirs", "rmdir", "rmtree", "touch", "symlink_to", "hardlink_to"),
             *("chmod", "lchmod", "snapshot", "extractall", "create_dataset", "create_group"),
+            *("writestr", "to_zarr", "to_netcdf"),
         ),
         FILE,
     ),
@@ -255,17 +262,34 @@ METHODS: Mapping[str, str] = {
 }
 """Methods that act outside, whatever it is that has them."""
 
+ONLY_TARGET: Mapping[str, str] = {"rename": "target", "replace": "target", "cache": "filename"}
+"""Methods that act on files where a path is all they are given, with what its keyword is."""
+
 WITH_TARGET: Mapping[str, str] = {
-    "rename": FILE,
-    "replace": FILE,
-    "cache": FILE,
-    "to_json": FILE,
-    "to_html": FILE,
-    "to_string": FILE,
+    "to_html": "buf",
+    "to_json": "path_or_buf",
+    "to_latex": "buf",
+    "to_markdown": "buf",
+    "to_string": "buf",
+    "to_xml": "path_or_buffer",
 }
-"""Methods that act outside where they are given exactly one thing, as a path is."""
+"""Methods that write to what they are given first, or by this keyword, and else return text."""
+
+MEMMAP_METHODS = frozenset({"byteswap", "fill", "flush", "itemset", "partition", "put", "sort"})
+"""Methods of an array that change it in place."""
+
+CHANGING_FIRST = tuple(
+    f"numpy.{name}"
+    for name in ("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask")
+)
+"""Functions that change the array that is their first argument."""
 
 IN_MEMORY = (io.StringIO, io.BytesIO)
+
+MOST_BASES = 10
+"""Views of views of an array that are looked through."""
+
+_PLAIN = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
 
 class Names:
@@ -276,6 +300,7 @@ class Names:
         self._openers: dict[int, tuple[int, str]] = {}
         self._savers: dict[int, int] = {}
         self._harmless: set[int] = set()
+        self._changing = {id(thing) for name in CHANGING_FIRST for thing in _things(name)}
         for name, kind in ACTS.items():
             for thing in _things(name):
                 self._acts[id(thing)] = kind
@@ -294,6 +319,10 @@ class Names:
         """The position of the target, where `thing` writes to one."""
         return self._savers.get(id(_plain(thing)))
 
+    def changes_first(self, thing: Any) -> bool:
+        """Whether `thing` changes the array that is its first argument."""
+        return id(_plain(thing)) in self._changing
+
     def is_harmless(self, thing: Any) -> bool:
         """Whether `thing` is one of those that do nothing where their likes do."""
         return id(_plain(thing)) in self._harmless
@@ -309,6 +338,13 @@ class Names:
             return FILE
         if isinstance(thing, logging.Logger) or getattr(thing, "__module__", "") == "logging":
             return _logged(thing)
+        if isinstance(thing, BuiltinMethodType) and not isinstance(
+            thing.__self__, (ModuleType, type, *_PLAIN, type(None))
+        ):
+            return self._bound(thing)
+        held = self._held(thing)
+        if held is not None:
+            return held
         called = callable(thing) and hasattr(thing, "__name__")
         holder = getattr(thing, "__objclass__", thing) if called else type(thing)
         module = getattr(holder, "__module__", None)
@@ -318,6 +354,62 @@ class Names:
         if called:
             return _by_name(thing, module) if kind is None else kind
         return None if kind == FILE else kind
+
+    def _bound(self, method: BuiltinMethodType) -> str | None:
+        """What a method of an object does outside that is written in C: `open(path, "w").write`."""
+        owner = method.__self__
+        if is_output(owner):
+            return None
+        if method.__name__ in MEMMAP_METHODS and keeps_changes(owner):
+            return FILE
+        module = type(owner).__module__
+        return self._held(owner) or package(module) or _by_name(method, module)
+
+    def _held(self, thing: Any) -> str | None:
+        """What somebody may do who has an object that a library made: an open file, a callback."""
+        if isinstance(thing, (queue.Queue, queue.SimpleQueue)):
+            return HANDED_ON
+        if _is_open_to_write(thing):
+            return FILE
+        if isinstance(thing, type):
+            return None
+        kinds = (self._acts.get(id(kind)) for kind in type(thing).__mro__)
+        return next((kind for kind in kinds if kind is not None), None)
+
+
+def _is_open_to_write(thing: Any) -> bool:
+    if isinstance(thing, (tarfile.TarFile, zipfile.ZipFile)):
+        return thing.mode != "r"
+    if not isinstance(thing, io.IOBase) or is_output(thing):
+        return False
+    return not thing.closed and thing.writable()
+
+
+def is_output(thing: Any) -> bool:
+    """Whether something written to goes nowhere outside: to memory, the program's own output."""
+    if isinstance(thing, IN_MEMORY):
+        return True
+    streams = [each for each in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__) if each]
+    if any(thing is each or thing is getattr(each, "buffer", each) for each in streams):
+        return True
+    return isinstance(thing, io.IOBase) and getattr(thing, "name", None) == os.devnull
+
+
+def keeps_changes(thing: Any) -> bool:
+    """Whether what is stored in an object goes to a file."""
+    numpy = sys.modules.get("numpy")
+    for _ in range(MOST_BASES):
+        if isinstance(thing, mmap.mmap):
+            return True
+        if type(thing).__module__.partition(".")[0] in ("h5py", "zarr", "netCDF4", "tables"):
+            return True
+        if numpy is None or not isinstance(thing, numpy.ndarray):
+            return False
+        if isinstance(thing, numpy.memmap):
+            # "c": what is stored stays in memory; "r": it cannot be.
+            return thing.mode not in ("c", "r")
+        thing = thing.base
+    return False
 
 
 def package(module: str) -> str | None:

@@ -80,6 +80,11 @@ class Names:
         finally:
             self._looking.discard(id(node))
 
+    def is_namespace(self, node: ast.expr) -> bool:
+        """Whether an expression is a module's names: `globals()`, `vars(module)`."""
+        found = self.meaning(node)
+        return isinstance(found, Known) and type(found.value) is dict and "__name__" in found.value
+
     def _meaning(self, node: ast.expr) -> Meaning:
         if isinstance(node, ast.Name):
             return self._name(node.id)
@@ -101,6 +106,12 @@ class Names:
         function = self.meaning(call.func)
         if not isinstance(function, Known):
             return None
+        if function.value is globals:
+            return Known(self._globals)
+        if function.value is vars and call.args:
+            owner = self.meaning(call.args[0])
+            module = owner.value if isinstance(owner, Known) else None
+            return Known(vars(module)) if isinstance(module, ModuleType) else None
         if function.value is super and not call.args:
             return self._parent()
         return Instance(function.value) if isinstance(function.value, type) else None

@@ -7,20 +7,25 @@ but for what they are known to do.
 from __future__ import annotations
 
 import functools
+import gc
+import operator
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+from unslow import seams
 from unslow.experiment.effects import outside, scopes
 from unslow.experiment.effects.definition_reader import Reader, name_of, place_of
 from unslow.experiment.effects.scopes import Known
 from unslow.experiment.effects.source_text import NoSource, Trees, is_generated
 from unslow.recording.sites import ForeignFiles
 
+_FUNCTIONS = (FunctionType, MethodType, functools.partial)
 _EXTENSIONS = tuple(EXTENSION_SUFFIXES)
 
 MOST_FUNCTIONS = 1000
@@ -52,6 +57,7 @@ def outside_effects(
 ) -> Effect | None:
     """The first effect outside the process that the source of `functions` shows, if any.
 
+    Among them may be Keras models and datasets, for the user's code that these run.
     Reading files and printing are no such effects. A function of the user's whose source
     cannot be read counts as one that has them. `include`: installed packages that count as
     the user's own code.
@@ -114,6 +120,8 @@ class _Search:
         if isinstance(thing, functools.partial):
             parts = (thing.func, *thing.args, *thing.keywords.values())
             return self._first_of(parts)
+        if isinstance(thing, (operator.methodcaller, operator.attrgetter)):
+            return self._by_name(thing)
         if isinstance(thing, MethodType):
             if self.is_users(thing.__func__):
                 self._later(thing.__func__, Known(thing.__self__))
@@ -130,6 +138,13 @@ class _Search:
         if isinstance(thing, Mapping) and type(thing).__name__ in ("dict", "OrderedDict"):
             return self._first_of(list(thing.values())[:MOST_ELEMENTS])
         return self._object(thing)
+
+    def _by_name(self, thing: Any) -> str | None:
+        """An operator that calls, or gets, what has a name in whatever it is given."""
+        made, given = thing.__reduce__()[:2]
+        name = str((*getattr(made, "args", ()), *given)[0])
+        self.methods_named(name)
+        return outside.METHODS.get(name)
 
     def _is_new(self, thing: Any) -> bool:
         key = (id(thing), -1)
@@ -183,15 +198,26 @@ class _Search:
             return outside.UNREAD
         if self.is_users(kind):
             for each in kind.__mro__:
+                if not self.is_users(each):
+                    bad = self.names.act(each)
+                    if bad is not None:
+                        return bad
+                    continue
                 for name, value in vars(each).items():
                     run = _is_special(name) and name not in ("__init__", "__new__")
-                    if self.is_users(each) and (run or self._overrides(kind, name)):
+                    if run or self._overrides(kind, name):
                         self._method(value, Known(thing))
-            return self._first_of(_layers(thing)) if self._overrides(kind, "layers") else None
+            return self._first_of(self._parts(thing)) if _is_layer(thing) else None
         act = self.names.act(thing)
         if act is not None or self.names.is_harmless(thing):
             return act
-        return self._first_of([each for each in _inside(thing) if self._has_users_code(each)])
+        if any(_stores(stage) for stage in _stages(thing)):
+            return outside.FILE
+        return self._first_of(self._parts(thing))
+
+    def _parts(self, thing: Any) -> list[Any]:
+        """What in an object may run code of the user's."""
+        return [each for each in _inside(thing) if _is_layer(each) or self._has_users_code(each)]
 
     def _overrides(self, kind: type, name: str) -> bool:
         """Whether a method replaces one of a library's class, whose code will call it."""
@@ -200,11 +226,17 @@ class _Search:
         return any(name in vars(base) for base in kind.__mro__ if not self.is_users(base))
 
     def _has_users_code(self, thing: Any) -> bool:
+        if type(thing) is dict:
+            thing = list(thing.values())
         if isinstance(thing, (list, tuple)):
             return any(self._has_users_code(each) for each in thing[:MOST_ELEMENTS])
-        if isinstance(thing, (FunctionType, MethodType, functools.partial)):
+        if isinstance(thing, _FUNCTIONS):
             return True
-        return callable(thing) and (self.is_users(type(thing)) or any(True for _ in _inside(thing)))
+        if isinstance(thing, type) or not callable(thing):
+            return False
+        return self.is_users(type(thing)) or any(
+            isinstance(each, _FUNCTIONS) for each in _inside(thing)
+        )
 
     def is_users(self, thing: Any) -> bool:
         """Whether a function or a class is the user's own."""
@@ -305,18 +337,47 @@ def _is_filled(cell: Any) -> bool:
 
 
 def _inside(thing: Any) -> Iterator[Any]:
-    """What a library's object may run: the functions it was given, the layers of a model."""
+    """What a library's object may run: what it was given, or made of."""
     for name in ("python_function", "__wrapped__"):
         inner = scopes.attribute(thing, name)
         if callable(inner):
             yield inner
-    kinds = (FunctionType, MethodType, functools.partial)
-    yield from (
-        each for each in list(getattr(thing, "__dict__", {}).values()) if isinstance(each, kinds)
+    for value in list(getattr(thing, "__dict__", {}).values()):
+        if isinstance(value, dict):
+            yield from list(value.values())[:MOST_ELEMENTS]
+        elif isinstance(value, (list, tuple)):
+            yield from value[:MOST_ELEMENTS]
+        else:
+            yield value
+    if type(thing).__name__ == "ufunc":
+        # What `np.frompyfunc` was given shows nowhere else.
+        yield from gc.get_referents(thing)
+    for stage in _stages(thing):
+        generator = seams.pipeline_generator(stage.function)
+        yield stage.function if generator is None else generator[0]
+
+
+def _stages(thing: Any) -> Iterator[seams.PipelineStage]:
+    """The stages of a `tf.data` pipeline."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(thing, tensorflow.data.Dataset):
+        return
+    waiting, seen = [thing], 0
+    while waiting and seen < MOST_ELEMENTS:
+        stage = seams.pipeline_stage(waiting.pop())
+        yield stage
+        waiting += stage.inputs
+        seen += 1
+
+
+def _stores(stage: seams.PipelineStage) -> bool:
+    """Whether a stage writes its elements to files; a cache that is complete is only read."""
+    kept = seams.cache_file(stage.dataset)
+    return stage.kind in ("Save", "Snapshot") or (kept != "" and not Path(f"{kept}.index").exists())
+
+
+def _is_layer(thing: Any) -> bool:
+    """Whether it is a Keras layer, a model, a metric or an optimizer."""
+    return not isinstance(thing, type) and any(
+        "add_weight" in vars(kind) or "add_variable" in vars(kind) for kind in type(thing).__mro__
     )
-    yield from _layers(thing)
-
-
-def _layers(thing: Any) -> list[Any]:
-    layers = scopes.attribute(thing, "layers")
-    return list(layers) if isinstance(layers, (list, tuple)) else []
