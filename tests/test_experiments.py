@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,14 @@ from programs import plain
 from unslow import catalogue
 from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.experiment import session as sessions
+from unslow.experiment import trials
 from unslow.experiment.gain import gain_of, ranked, with_outcomes
-from unslow.experiment.quiet import TimeLimit, limited
+from unslow.experiment.quiet import TimeLimit, flush_files, limited
 from unslow.experiment.session import Session, Tried, Trying
+from unslow.experiment.state import TooLarge
 from unslow.experiment.trials import Outcome, run_trial
+from unslow.experiment.values.frozen import frozen_part
+from unslow.experiment.values.snapshot import take
 from unslow.finding import Alternative, Claim, Cost, Finding, Gain, Proof, Site, saved_seconds
 from unslow.plain import from_plain, to_plain
 from unslow.recording.samples import BridgeCall, Converted, Samples
@@ -137,7 +143,7 @@ def test_what_is_done_before_a_run_is_no_part_of_its_time() -> None:
 
 
 def test_preparing_counts_once() -> None:
-    made = []
+    made: list[Any] = []
 
     def prepares() -> float:
         if not made:
@@ -152,6 +158,94 @@ def test_preparing_counts_once() -> None:
 
 def proof(ratio: float, equal: Any = True, narrow: float = 0.01) -> Proof:
     return Proof(ratio, (ratio * (1 - narrow), ratio * (1 + narrow)), 9, equal)
+
+
+def test_results_that_a_way_has_frozen_are_not_equal() -> None:
+    import numpy
+
+    generator = numpy.random.default_rng(0)
+    calls: list[int] = []
+
+    def present() -> Any:
+        calls.append(1)
+        return {"noise": generator.normal(size=50), "rate": 1 / len(calls), "same": 1.0}
+
+    kept = present()
+
+    def alternating() -> Any:
+        return {**present(), "rate": 0.5}
+
+    ways = (
+        Way("another draw", present),
+        Way("the first draw", lambda: kept),
+        Way("one part of it", alternating),
+    )
+    found = outcomes(Trial(Way("as it is", present), ways, "numbers"))
+    proofs = [found[way.name].proof for way in ways]
+    assert [each.equal for each in proofs if each] == ["distribution", False, False]
+    assert [each.where for each in proofs if each][1:] == [
+        "['noise']: the same random numbers in every call",
+        "['rate']: the same random numbers in every call",
+    ]
+
+
+def test_few_whole_numbers_that_are_the_same_twice_tell_nothing() -> None:
+    def frozen(*four: Any) -> str | None:
+        one, two, three, other = (take(each) for each in four)
+        return frozen_part(one, two, three, other)
+
+    assert frozen(True, False, True, True) is None
+    assert frozen([1, 2], [2, 1], [1, 2], [1, 2]) is None
+    assert frozen(["a"], ["b"], ["a"], ["a"]) is None
+    assert frozen(list(range(20)), list(range(19, -1, -1)), [0] * 20, [0] * 20) == ""
+    assert frozen((0.5, 1.5), (0.5, 2.5), (0.5, 1.5), (0.5, 1.5)) == "[1]"
+    assert frozen((0.5, 1.5), (0.5, 2.5), (0.5, 1.5), (0.5, 1.6)) is None
+    assert frozen(0.5, 0.5, 0.5, 0.5) is None
+
+
+def test_variables_that_are_too_large_to_be_kept_are_told_in_megabytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(limit: int) -> None:
+        raise TooLarge(300 * 2**20, limit)
+
+    monkeypatch.setattr(trials, "State", refuse)
+    why = why_untried(trial(Way("quick", lambda: 1.0), state=True))
+    assert "300 MB" in why
+    assert "256 MB" in why
+
+
+def test_what_does_not_fit_into_the_budget_is_given_up_after_its_first_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trials, "LEAST_START", 0.1)
+    calls: list[int] = []
+
+    def present() -> None:
+        calls.append(1)
+        time.sleep(0.08)
+
+    def endless() -> None:
+        time.sleep(60)
+
+    for way in (present, endless):
+        slow = Trial(Way("as it is", way), (Way("quick", lambda: calls.append(2)),), "numbers")
+        (only,) = run_trial(slow, 0.001, lambda way, limit: None, cost=100, left=0.001)
+        assert isinstance(only, Untried)
+        assert "--budget" in only.why
+    assert calls == [1]
+
+
+def test_a_way_for_whose_pairs_there_is_no_time_is_not_run() -> None:
+    calls: list[int] = []
+    slow = Trial(
+        Way("as it is", lambda: busy(20)), (Way("quick", lambda: calls.append(1)),), "numbers"
+    )
+    (only,) = run_trial(slow, 0.001, lambda way, limit: None)
+    assert isinstance(only, Outcome)
+    assert only.cut
+    assert only.alternative.failure.startswith("not measured: 5 pairs of runs would need about")
+    assert calls == []
 
 
 FINDING = Finding(
@@ -267,6 +361,7 @@ def test_a_session_keeps_what_it_knows_at_every_step(
     assert [each.name for each in finding.alternatives] == ["quick", "slow"]
     waiting = kept[1].findings[0].alternatives
     assert [each.failure for each in waiting] == [sessions.HUNG]
+    assert sessions.HUNG.endswith("had to be ended")
     again = from_plain(Tried, json.loads(json.dumps(to_plain(kept[-1]))))
     assert again.findings[0].gain == finding.gain
 
@@ -309,6 +404,23 @@ def test_a_spent_budget_is_told(monkeypatch: pytest.MonkeyPatch, samples: Sample
     kept, _ = run_session(monkeypatch, samples, lambda finding: [ways], budget=0.05)
     failures = [each.failure for each in kept[-1].findings[0].alternatives]
     assert any("budget" in failure or "five pairs" in failure for failure in failures)
+
+
+def test_after_the_budget_is_spent_nothing_more_is_begun(
+    monkeypatch: pytest.MonkeyPatch, samples: Samples
+) -> None:
+    begun: list[int] = []
+
+    def trials(finding: Finding) -> Iterator[Trial]:
+        begun.append(finding.site.line)
+        time.sleep(0.2)
+        yield trial(Way("quick", lambda: busy(0.3)))
+
+    other = replace(FINDING, site=Site("a.py", 9), cost=Cost(1.0))
+    kept, _ = run_session(monkeypatch, samples, trials, [FINDING, other], budget=0.1)
+    assert begun == [3]
+    assert {each.site.line: each.untried for each in kept[-1].findings}[9] == sessions.SPENT
+    assert kept[-1].complete
 
 
 def test_what_is_left_of_the_budget_goes_to_what_was_cut_short(
@@ -377,6 +489,97 @@ def test_output_is_swallowed_and_the_streams_come_back(tmp_path: Path) -> None:
     assert ended.out == b"before\nafter\n"
     assert ended.err == b"told\n"
     assert ended.status == 0
+
+
+def test_files_that_were_not_closed_are_written_out(tmp_path: Path) -> None:
+    names = ("text", "bytes", "both")
+    with (
+        (tmp_path / "text").open("w") as text,
+        (tmp_path / "bytes").open("wb") as binary,
+        (tmp_path / "both").open("w+b") as both,
+        (tmp_path / "closed").open("w") as closed,
+    ):
+        text.write("kept")
+        binary.write(b"kept")
+        both.write(b"kept")
+        closed.close()
+        flush_files()
+        assert [(tmp_path / name).read_text() for name in names] == ["kept"] * 3
+
+
+def test_compressed_files_are_left_as_they_are(tmp_path: Path) -> None:
+    sizes: list[int] = []
+    actions: tuple[Callable[[], None], ...] = (lambda: None, flush_files)
+    for act in actions:
+        with (
+            (tmp_path / "packed").open("wb") as file,
+            io.TextIOWrapper(gzip.GzipFile("", "wb", fileobj=file, mtime=0)) as packed,
+        ):
+            packed.write("kept")
+            act()
+            packed.write("kept")
+        sizes.append((tmp_path / "packed").stat().st_size)
+    assert sizes[0] == sizes[1]
+
+
+WORKERS = """
+import os, sys, time
+from unslow.catalogue.pipelines import _processes
+_processes.LONGEST_CALL = 1.0
+held = open("held.txt", "w")
+held.write("once")
+
+def answers(x):
+    print("not to be seen", flush=True)
+    try:
+        os.fstat(held.fileno())
+    except OSError:
+        return x + 1
+
+def hangs(x):
+    time.sleep(x)
+
+workers = _processes.Workers(answers, 2)
+print(workers.call(1), workers.call(2))
+processes = [*workers._running]
+del workers
+workers = _processes.Workers(hangs, 2)
+processes += workers._running
+for _ in range(2):
+    try:
+        workers.call(100)
+    except _processes.WorkerFailed as error:
+        print(error)
+for process in processes:
+    try:
+        os.kill(process, 0)
+        print("alive")
+    except ProcessLookupError:
+        pass
+left = _processes.Workers(hangs, 1)
+left._idle.get().send((100,))
+if sys.argv[1:]:
+    sys.stdout.flush()
+    os._exit(3)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+@pytest.mark.parametrize("leaves", [(), ("now",)])
+def test_worker_processes_end_and_hold_nothing_of_the_program(
+    tmp_path: Path, leaves: tuple[str, ...]
+) -> None:
+    (tmp_path / "workers.py").write_text(WORKERS)
+    # The pipe that this reads is at its end once no process holds the other side.
+    began = time.monotonic()
+    ended = plain(tmp_path, "workers.py", *leaves)
+    assert time.monotonic() - began < 60
+    assert ended.out.decode().splitlines() == [
+        "2 3",
+        "a worker process gave no answer within 1 s",
+        "a worker process has failed before",
+    ]
+    assert (tmp_path / "held.txt").read_text() == ("" if leaves else "once")
 
 
 def test_a_limit_is_raised_and_leaves_nothing_behind() -> None:

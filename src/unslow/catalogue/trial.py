@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,9 @@ class Trial:
     outside the process, they are not. `state`: a run may change variables; they are put back
     after each run and compared as results. `exhaustive`: little else can be done, so that no
     gain clears the finding. `start_limit`: seconds more that the first run of the present way
-    may take, where processes have to start for it; these do not count to the budget.
+    may take, where processes have to start for it; these do not count to the budget. `runs`:
+    how many runs of the present way the program's cost is; what is watched is slowed down, and
+    cannot have cost more than these take unwatched.
     """
 
     present: Way
@@ -59,6 +62,7 @@ class Trial:
     state: bool = False
     exhaustive: bool = True
     start_limit: float = 0.0
+    runs: float = math.inf
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unslow.commands.console import (
@@ -131,38 +133,52 @@ def run(args: argparse.Namespace, target: list[str]) -> int:
 
     status = StatusLine(sys.stderr)
     started = time.time()
-    try:
-        for path in args.output:
-            output.check(path)
-        result = run_program(
-            RunOptions(
-                target=tuple(target),
-                limit=args.limit,
-                include=tuple(args.include),
-                windows=args.windows,
-                experiments=Plan(args.experiments, args.budget),
-            ),
-            progress=lambda trying: status.show(
-                f"{bar(trying.number - 1, trying.of)} trying {trying.finding}: {trying.way}"
-            ),
-        )
-    except (RunError, output.OutputError) as error:
-        raise UsageError(str(error)) from error
-
-    finally:
-        status.clear()
-
-    if result.recording is None:
-        say(f"unslow: {result.why}\n")
-    else:
+    with _without_interrupts():
         try:
-            _report(result, started, args.output)
-        except Exception:
-            # A fault of ours must not change what the program's caller sees.
-            say(f"unslow: the report failed, please tell its makers:\n{traceback.format_exc()}")
+            for path in args.output:
+                output.check(path)
+            result = run_program(
+                RunOptions(
+                    target=tuple(target),
+                    limit=args.limit,
+                    include=tuple(args.include),
+                    windows=args.windows,
+                    experiments=Plan(args.experiments, args.budget),
+                ),
+                progress=lambda trying: status.show(
+                    f"{bar(trying.number - 1, trying.of)} trying {trying.finding}: {trying.way}"
+                ),
+            )
+        except (RunError, output.OutputError) as error:
+            raise UsageError(str(error)) from error
+        finally:
+            status.clear()
+
+        if result.recording is None:
+            say(f"unslow: {result.why}\n")
+        else:
+            try:
+                _report(result, started, args.output)
+            except Exception:
+                # A fault of ours must not change what the program's caller sees.
+                text = traceback.format_exc()
+                say(f"unslow: the report failed, please tell its makers:\n{text}")
     if result.killed_by:
         end_by(result.killed_by)
     return result.exit_status
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from this process: it is meant for the program, and a report follows that."""
+    before = signal.getsignal(signal.SIGINT)
+    # A function of ours, as the program would inherit that a signal is ignored.
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 def _report(result: RunResult, started: float, paths: Sequence[str]) -> None:

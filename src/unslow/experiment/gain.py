@@ -42,7 +42,8 @@ def gain_of(seconds: float, outcome: Outcome) -> float:
     proof = outcome.alternative.proof
     if not outcome.offered or proof is None or not proof.equal or proof.verdict != "faster":
         return 0.0
-    gain = seconds * outcome.share * (1 - 1 / proof.ratio) - outcome.once
+    spent = min(seconds * outcome.share, outcome.most)
+    gain = spent * (1 - 1 / proof.ratio) - outcome.once
     return min(max(0.0, gain), seconds)
 
 

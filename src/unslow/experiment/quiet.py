@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import io
 import logging
 import os
 import signal
@@ -12,6 +14,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+
+LONGEST_FLUSH = 1.0
+"""Seconds that one file's writing out may take: a pipe may have nobody who reads it."""
+
+_WRITERS = (io.BufferedWriter, io.BufferedRandom)
 
 
 class TimeLimit(BaseException):
@@ -53,6 +60,21 @@ def swallowed() -> Iterator[None]:
             os.dup2(copy, number)
             os.close(copy)
         os.close(nothing)
+
+
+def flush_files() -> None:
+    """Write out what the open files of this process hold back, as the end of it would."""
+    for thing in gc.get_objects():
+        # By its type: an object may do anything when asked for its `__class__`.
+        kind = type(thing)
+        if not issubclass(kind, (io.TextIOWrapper, *_WRITERS)):
+            continue
+        # Closed or detached; its reader has gone or does not read.
+        with contextlib.suppress(OSError, ValueError, TimeLimit), limited(LONGEST_FLUSH):
+            buffer = thing.buffer if issubclass(kind, io.TextIOWrapper) else thing
+            # A compressed file would hold other bytes for having been flushed midway.
+            if isinstance(buffer, _WRITERS) and isinstance(buffer.raw, io.FileIO):
+                thing.flush()
 
 
 def _duplicates() -> dict[int, int]:

@@ -16,7 +16,9 @@ from unslow.recording.samples import Samples
 EQUAL_SHARE = 0.3
 """The part of the budget that all findings share alike; the rest goes by their cost."""
 
-HUNG = "did not end, and its process had to be"
+HUNG = "did not end, and its process had to be ended"
+
+SPENT = "The budget for experiments was spent before its turn."
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,10 @@ class Session:
             )
         try:
             for number in range(len(self._findings)):
-                self._try(number, self._part(number))
+                if self._left() > 0:
+                    self._try(number, self._part(number))
+                else:
+                    self._findings[number] = replace(self._asked[number], untried=SPENT)
             # Some need less than they were given: the others get what is left.
             while self._cut and self._left() > 0:
                 number = self._cut.pop(0)
@@ -141,7 +146,9 @@ class Session:
         ways = sum(len(trial.ways) for trial in trials)
         for trial in trials:
             share = seconds * len(trial.ways) / ways
-            yield from run_trial(trial, share, tell, finding.cost.seconds, self._include)
+            yield from run_trial(
+                trial, share, tell, finding.cost.seconds, self._include, self._left()
+            )
 
     def _with(self, finding: Finding, outcomes: Mapping[str, Outcome]) -> Finding:
         return with_outcomes(finding, tuple(outcomes.values()), self._wall)

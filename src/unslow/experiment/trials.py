@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from unslow.experiment.effects.search import outside_effects
 from unslow.experiment.quiet import TimeLimit, limited
 from unslow.experiment.state import State, TooLarge
 from unslow.experiment.values.equality import Comparison, judge
+from unslow.experiment.values.frozen import frozen_part
 from unslow.experiment.values.snapshot import Record, Snapshot, take
 from unslow.finding import Alternative, Proof
 
@@ -21,11 +23,17 @@ T = TypeVar("T")
 LEAST_LIMIT = 10.0
 """Seconds that every run is given to end."""
 
+LEAST_START = 2.0
+"""Seconds that the present way's first run is given, however little there is left."""
+
 LIMIT_FACTOR = 20.0
 """How many times as long as the present way an alternative may take."""
 
 STATE_LIMIT = 256 * 2**20
 """Bytes of variables up to which they are saved and put back."""
+
+FROZEN = "the same random numbers in every call"
+"""What is wrong with results that do not vary although the present way's do."""
 
 LONGEST_MESSAGE = 160
 """Characters of an error's message that a report can use."""
@@ -38,7 +46,8 @@ class Outcome:
     `once`: seconds that it takes a single time in the program, to build something.
     `share`: the part of the finding's cost for which its ratio holds. `offered`: whether the
     program could do so. `exhaustive`: if it gains nothing, there is nothing to gain.
-    `cut`: more time would have given a proof.
+    `cut`: more time would have given a proof. `most`: seconds that the present way takes
+    unwatched in all its calls.
     """
 
     alternative: Alternative
@@ -47,6 +56,7 @@ class Outcome:
     offered: bool = True
     exhaustive: bool = True
     cut: bool = False
+    most: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -62,12 +72,21 @@ class CannotRun(Exception):
     """A way did not come to its end; the message says why, as a clause without a subject."""
 
 
+class OutOfTime(CannotRun):
+    """It did not come to its end in time."""
+
+
 Tell = Callable[[str, float], None]
 """Is told what is being tried, and within how many seconds it will have ended."""
 
 
 def run_trial(
-    trial: Trial, seconds: float, tell: Tell, cost: float = 0.0, include: tuple[str, ...] = ()
+    trial: Trial,
+    seconds: float,
+    tell: Tell,
+    cost: float = 0.0,
+    include: tuple[str, ...] = (),
+    left: float = math.inf,
 ) -> Iterator[Outcome | Untried]:
     """Try every way of a trial, as far as `seconds` reach, and yield what came of each.
 
@@ -75,7 +94,8 @@ def run_trial(
 
     `tell` hears of each way before it runs, as that may not end. `cost`: seconds that the
     present way took in the whole program, so that once more cannot take much longer.
-    `include`: installed packages that count as the user's own code.
+    `include`: installed packages that count as the user's own code. `left`: seconds that are
+    left for all trials together; what would need far more is given up early.
     """
     effect = outside_effects(trial.functions, include)
     if effect is not None:
@@ -84,27 +104,50 @@ def run_trial(
     try:
         state = State(STATE_LIMIT) if trial.state else None
     except TooLarge as error:
-        yield Untried(f"{error}.")
+        megabytes = error.bytes / 2**20, STATE_LIMIT / 2**20
+        yield Untried(
+            "The variables hold {:.0f} MB, optimizers' included; at most {:.0f} MB are saved and "
+            "put back.".format(*megabytes)
+        )
         return
     began = time.perf_counter()
-    longest = LEAST_LIMIT + 2 * cost + trial.start_limit
+    affordable = max(LEAST_START, measure.GENEROUS * left)
+    longest = min(LEAST_LIMIT + 2 * cost, affordable) + trial.start_limit
     tell(trial.present.name, 2 * longest)
     try:
         once = _run(trial.present, state, longest)
         if trial.start_limit:
             began = time.perf_counter()
+        elif 2 * once.seconds > affordable:
+            yield Untried(_too_long(f"{once.seconds:.2g} s"))
+            return
         again = _run(trial.present, state, longest)
+    except OutOfTime as error:
+        cut = longest < LEAST_LIMIT + 2 * cost + trial.start_limit
+        yield Untried(
+            _too_long(f"more than {longest:.2g} s")
+            if cut
+            else f"What the line does could not be done again: it {error}."
+        )
+        return
     except CannotRun as error:
         yield Untried(f"What the line does could not be done again: it {error}.")
         return
     limit = max(LEAST_LIMIT, LIMIT_FACTOR * again.seconds)
     for number, way in enumerate(trial.ways):
-        left = seconds - (time.perf_counter() - began)
-        if left <= 0 and number:
+        rest = seconds - (time.perf_counter() - began)
+        if rest <= 0 and number:
             failure = "not tried: the budget was spent"
             yield Outcome(_alternative(way, failure=failure), cut=True)
             continue
-        share = max(left, 0.0) / (len(trial.ways) - number)
+        share = max(rest, 0.0) / (len(trial.ways) - number)
+        needed = measure.FEWEST * min(once.seconds, again.seconds)
+        if needed > measure.GENEROUS * share:
+            # Measuring would say so, after two more runs of each way.
+            yield Outcome(
+                _alternative(way, failure=f"not measured: {measure.TooSlow(needed)}"), cut=True
+            )
+            continue
         tell(way.name, 2 * limit + 4 * share)
         yield _try(trial, way, once, again, state, limit, share)
 
@@ -122,6 +165,9 @@ def _try(
         first = _run(way, state, limit)
         same = judge(*_results((once, again, first), state))
         timing = _measure(trial.present, way, state, seconds, limit)
+        # Last, as it takes two runs more: of a way that is too slow, they are not made.
+        if same.equal == "distribution":
+            same = _frozen(way, once, again, first, state, limit) or same
     except CannotRun as error:
         return Outcome(_alternative(way, failure=str(error)))
     except measure.TooSlow as error:
@@ -134,7 +180,25 @@ def _try(
         share=trial.share,
         offered=not way.yardstick,
         exhaustive=trial.exhaustive,
+        most=trial.runs * timing.present,
     )
+
+
+def _frozen(
+    way: Way, once: _Run, again: _Run, first: _Run, state: State | None, limit: float
+) -> Comparison | None:
+    """That a way does not vary where the present way does; `None` if it does too.
+
+    A trace keeps what Python and NumPy drew, or counted, while it was made.
+    """
+    # Two small numbers may be the same by chance: a third one tells.
+    for _ in range(2):
+        second = _run(way, state, limit)
+        one, two, three, other = _results((once, again, first, second), state)
+        part = frozen_part(one, two, three, other)
+        if part is None:
+            return None
+    return Comparison(False, where=f"{part}: {FROZEN}".removeprefix(": "))
 
 
 def _proof(timing: measure.Timing, same: Comparison, inputs: str) -> Proof:
@@ -204,7 +268,7 @@ def _guarded(act: Callable[[], T], limit: float) -> T:
         with limited(limit):
             return act()
     except TimeLimit as error:
-        raise CannotRun(f"did not end within {limit:.0f} s") from error
+        raise OutOfTime(f"did not end within {limit:.0f} s") from error
     except (KeyboardInterrupt, measure.TooSlow):
         raise
     except BaseException as error:
@@ -213,6 +277,13 @@ def _guarded(act: Callable[[], T], limit: float) -> T:
         if len(message) > LONGEST_MESSAGE:
             message = message[: LONGEST_MESSAGE - 1] + "…"
         raise CannotRun(f"raised {type(error).__name__}: {message}".rstrip(": ")) from error
+
+
+def _too_long(once: str) -> str:
+    return (
+        f"What the line does takes {once} on the inputs that were kept, too long for the budget: "
+        "--budget gives more."
+    )
 
 
 def _alternative(way: Way, proof: Proof | None = None, failure: str = "") -> Alternative:

@@ -9,7 +9,7 @@ import platform
 import re
 import time
 from _thread import allocate_lock, start_new_thread
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from unslow import seams
@@ -111,6 +111,13 @@ class Recorder:
                 functools.partial(self._interpreters.install, self._patches, module),
             )
         self._imports.install()
+
+    def when_imported(self, module: str, act: Callable[[], None]) -> None:
+        """Call `act` once, as soon as `module` has been imported; at once if it has been.
+
+        There is one act for each module; TensorFlow, Keras and interpreters have theirs.
+        """
+        self._imports.when_imported(module, act)
 
     def _tensorflow_is_there(self) -> None:
         thread = self.clock.threads[self._main_ident()]

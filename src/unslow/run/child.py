@@ -8,6 +8,7 @@ handlers, while its objects still live; then come the experiments.
 from __future__ import annotations
 
 import atexit
+import builtins
 import functools
 import json
 import os
@@ -19,7 +20,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 from unslow import seams
@@ -27,6 +28,7 @@ from unslow.plain import from_plain, to_plain
 from unslow.recording.data import Recording
 from unslow.recording.recorder import Recorder
 from unslow.recording.samples import LIMIT, Samples
+from unslow.run.ending import Ending, still_at_work
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
@@ -34,11 +36,14 @@ RECORDING = "recording.json"
 TRIED = "tried.json"
 """File with the findings and what the experiments have shown so far."""
 
+UNTRIED = "untried"
+"""File that says why there were no experiments at all, for the report."""
+
 TRYING = "trying.json"
 """File that says what is being tried, and since when."""
 
 ENDED = "ended"
-"""File that says the program has ended and with which exit status, as far as that is known."""
+"""File that says the program has ended, and with which exit status; `null` if not known."""
 
 LEFT = "left"
 """File that says that nothing more is to be done in the process."""
@@ -63,14 +68,6 @@ class Plan:
     budget: float | None = None
 
 
-class _Ending:
-    """What is known of the end of the program before the process has ended."""
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.interrupted = False
-
-
 def begin(task: str) -> None:
     """Start recording, as the parent asks for in `task` (JSON)."""
     wanted = json.loads(task)
@@ -83,7 +80,7 @@ def begin(task: str) -> None:
         include,
         samples_limit=LIMIT if plan.wanted else 0,
     )
-    ending = _Ending()
+    ending = Ending()
     if plan.wanted:
         _keep_libraries_open()
     # The first to be registered is the last to run: after the program's own handlers.
@@ -92,32 +89,91 @@ def begin(task: str) -> None:
     os.register_at_fork(after_in_child=recorder.abandon)
     _watch_endings(recorder, ending, end)
     recorder.start(windows=wanted["windows"])
+    # TensorFlow needs it: by then the program's first frame is there.
+    recorder.when_imported("numpy", ending.see_program)
     recorder.write()
 
 
 def _end(
-    recorder: Recorder, folder: Path, ending: _Ending, plan: Plan, include: tuple[str, ...]
+    recorder: Recorder, folder: Path, ending: Ending, plan: Plan, include: tuple[str, ...]
 ) -> None:
     if recorder.stopped:
         return
+    interrupts: list[int] = []
+
+    def keep_interrupt(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+
+    handler: Any = None
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main:
+        try:
+            handler = signal.signal(signal.SIGINT, keep_interrupt)
+        except KeyboardInterrupt:
+            # It came just before that.
+            interrupts.append(signal.SIGINT)
+            signal.signal(signal.SIGINT, keep_interrupt)
     recording = recorder.stop()
-    _write(folder / ENDED, str(ending.status))
-    stopped_by_user = ending.interrupted and not (folder / LIMITED).exists()
-    if recording is not None and plan.wanted and not stopped_by_user:
-        _experiment(recording, recorder.samples, folder, plan, include)
+    _write(folder / ENDED, json.dumps(ending.status()))
+    stopped_by_user = ending.interrupted() and not (folder / LIMITED).exists()
+    if (
+        recording is not None
+        and recording.program.tensorflow is not None
+        and plan.wanted
+        and in_main
+        and not stopped_by_user
+    ):
+        _experiment(recording, recorder.samples, folder, plan, include, interrupts)
+    elif handler is not None:
+        signal.signal(signal.SIGINT, handler)
     _write(folder / LEFT, "")
 
 
 def _experiment(
+    recording: Recording,
+    samples: Samples,
+    folder: Path,
+    plan: Plan,
+    include: tuple[str, ...],
+    interrupts: list[int],
+) -> None:
+    """Try what is known against the causes found; keep what is known after every step.
+
+    `interrupts`: those that have come since the program's end.
+    """
+    try:
+        try:
+            at_work = still_at_work(include)
+            if at_work:
+                _write(folder / UNTRIED, _AT_WORK.format(at_work))
+                return
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if interrupts and not (folder / LIMITED).exists():
+                raise KeyboardInterrupt
+            _run_session(recording, samples, folder, plan, include)
+        finally:
+            # From here on there is nothing left that Ctrl-C could stop.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            samples.drop()
+    except KeyboardInterrupt:
+        # Before or after the experiments: what is known has been kept.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if not (folder / TRIED).exists():
+            _write(folder / UNTRIED, _STOPPED)
+
+
+_AT_WORK = (
+    "No experiments were made: a thread of the program was still in {} at its end, and would have "
+    "gone on during them."
+)
+_STOPPED = "No experiments were made: Ctrl-C came first."
+
+
+def _run_session(
     recording: Recording, samples: Samples, folder: Path, plan: Plan, include: tuple[str, ...]
 ) -> None:
-    """Try what is known against the causes found; keep what is known after every step."""
-    if recording.program.tensorflow is None or threading.current_thread() is not (
-        threading.main_thread()
-    ):
-        return
     from unslow.catalogue import diagnose
-    from unslow.experiment.quiet import swallowed
+    from unslow.experiment.quiet import flush_files, swallowed
     from unslow.experiment.session import Session, Tried, Trying
 
     def tell(trying: Trying) -> None:
@@ -126,19 +182,12 @@ def _experiment(
     def keep(tried: Tried) -> None:
         _write(folder / TRIED, json.dumps(to_plain(tried)))
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        findings = diagnose(recording, proposals=True)
-        budget = min(LONGEST_BUDGET, recording.wall) if plan.budget is None else plan.budget
-        with swallowed():
-            Session(findings, samples, recording.wall, budget, tell, keep, include).run()
-    except KeyboardInterrupt:
-        # Before or after the experiments: what is known has been kept.
-        return
-    finally:
-        # From here on there is nothing left that Ctrl-C could stop.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        samples.drop()
+    # What hangs is ended without the interpreter's own end, which would have done so.
+    flush_files()
+    findings = diagnose(recording, proposals=True)
+    budget = min(LONGEST_BUDGET, recording.wall) if plan.budget is None else plan.budget
+    with swallowed():
+        Session(findings, samples, recording.wall, budget, tell, keep, include).run()
 
 
 def _write(path: Path, text: str) -> None:
@@ -172,20 +221,20 @@ def _keep_libraries_open() -> None:
     atexit.register = register_exit
 
 
-def _watch_endings(recorder: Recorder, ending: _Ending, end: Callable[[], None]) -> None:
+def _watch_endings(recorder: Recorder, ending: Ending, end: Callable[[], None]) -> None:
     """Learn the exit status on the ways to it that can be seen."""
     leave_now, leave, hook = os._exit, sys.exit, sys.excepthook
 
     @functools.wraps(leave_now)
     def exit_now(status: int) -> Any:
         if not recorder.stopped:
-            ending.status = status
+            ending.leave_now(status)
             end()
         leave_now(status)
 
     @functools.wraps(leave)
     def exit_program(status: Any = None, /) -> Any:
-        ending.status = status if isinstance(status, int) else int(status is not None)
+        ending.leave(status)
         try:
             leave(status)
         except SystemExit as error:
@@ -194,10 +243,20 @@ def _watch_endings(recorder: Recorder, ending: _Ending, end: Callable[[], None])
             raise
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        ending.status = 1
-        ending.interrupted = issubclass(kind, KeyboardInterrupt)
         trace = without_own_frames(trace)
         hook(kind, error.with_traceback(trace), trace)
+
+    quitter: Any = type(vars(builtins).get("exit"))
+    # `exit` and `quit`, which are there unless the interpreter was started without `site`.
+    if quitter is not type(None):
+        quit_now = quitter.__call__
+
+        @functools.wraps(quit_now)
+        def quit_program(self: Any, code: Any = None) -> Any:
+            ending.leave(code)
+            return quit_now(self, code)
+
+        quitter.__call__ = quit_program
 
     os._exit = exit_now
     sys.exit = exit_program

@@ -69,8 +69,9 @@ def run_notebook(
     try:
         for cell in cells:
             session.run(cell)
-    except SystemExit:
-        raise
+    except SystemExit as error:
+        # Not `raise`: that is not seen by who wants to know the exit status before the end.
+        sys.exit(error.code)
     except BaseException as error:
         _show(error, _own_frames_removed(error, path), standard=sys.excepthook is hook)
         if isinstance(error, KeyboardInterrupt):

@@ -21,7 +21,7 @@ from typing import Any
 from unslow.experiment.session import Tried, Trying
 from unslow.plain import from_plain, to_plain
 from unslow.recording.data import Recording
-from unslow.run.child import ENDED, LEFT, LIMITED, RECORDING, TRIED, TRYING, Plan
+from unslow.run.child import ENDED, LEFT, LIMITED, RECORDING, TRIED, TRYING, UNTRIED, Plan
 from unslow.source.notebook import NotebookError, read_notebook
 
 GRACE = 10.0
@@ -29,6 +29,9 @@ GRACE = 10.0
 
 LONGEST_DIAGNOSIS = 60.0
 """Seconds between the program's end and the first experiment, at most."""
+
+UNKNOWN_STATUS = 1
+"""The exit status that stands for one that is not known: a caller must not take it for success."""
 
 STARTUP = Path(__file__).resolve().parent / "startup"
 
@@ -57,8 +60,8 @@ class RunOptions:
 class RunResult:
     """How a run ended. `recording` is `None`, and `why` says so, where none could be read.
 
-    `exit_status` is the program's own; `killed_by` is the signal that ended it. `tried` is
-    what experiments have shown, `None` where there were none.
+    `exit_status` is the program's own, or `UNKNOWN_STATUS`; `killed_by` is the signal that
+    ended it. `tried` is what experiments have shown, `None` where there were none.
     """
 
     recording: Recording | None
@@ -89,6 +92,9 @@ def run_program(options: RunOptions, progress: Progress | None = None) -> RunRes
         exit_status = status if status >= 0 else 128 - status
         recording, why = _read(Path(folder) / RECORDING)
         tried = _tried(Path(folder) / TRIED)
+        untried = Path(folder) / UNTRIED
+        if untried.exists():
+            child.notes.append(untried.read_text(encoding="utf-8"))
     if recording is not None:
         notes = (*recording.notes, *child.notes, *(() if tried is None else tried.notes))
         if recording.partial:
@@ -99,7 +105,9 @@ def run_program(options: RunOptions, progress: Progress | None = None) -> RunRes
             )
         recording = replace(
             recording,
-            program=replace(recording.program, exit_status=exit_status),
+            program=replace(
+                recording.program, exit_status=exit_status if child.status_known else None
+            ),
             notes=notes,
         )
     return RunResult(recording, why, exit_status, killed_by, tried)
@@ -219,6 +227,7 @@ class _Child:
         progress: Progress | None,
     ) -> None:
         self.notes: list[str] = []
+        self.status_known = True
         self._folder = folder
         self._progress = progress
         self._terminated = False
@@ -227,6 +236,7 @@ class _Child:
         self._shares_terminal = _in_foreground()
         self._deadline = None if limit is None else time.monotonic() + limit
         self._limit = limit
+        self._early: list[int] = []
         with self._signals():
             self._process = subprocess.Popen(
                 command,
@@ -235,6 +245,8 @@ class _Child:
                 # Nothing else runs in this process that a fork could catch in the middle.
                 preexec_fn=None if self._shares_terminal else _own_group,  # noqa: PLW1509
             )
+            for number in self._early:
+                self._process.send_signal(number)
             self._status = self._watch()
 
     def wait(self) -> int:
@@ -247,6 +259,9 @@ class _Child:
             if number == signal.SIGINT and self._shares_terminal:
                 return
             self._terminated = self._terminated or number != signal.SIGINT
+            if not hasattr(self, "_process"):
+                self._early.append(number)
+                return
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
@@ -321,7 +336,16 @@ class _Child:
         return (self._folder / name).exists()
 
     def _ended_with(self) -> int:
-        return int((self._folder / ENDED).read_text(encoding="utf-8"))
+        """The program's exit status as it was when experiments began."""
+        status: int | None = json.loads((self._folder / ENDED).read_text(encoding="utf-8"))
+        if status is None:
+            self.status_known = False
+            self.notes.append(
+                "The program's own exit status is not known: it raised SystemExit, and an "
+                f"experiment ended its process. {UNKNOWN_STATUS} stands for it."
+            )
+            return UNKNOWN_STATUS
+        return status
 
     def _end(self, why: str) -> None:
         self.notes.append(why)
