@@ -111,7 +111,8 @@ def test_the_slow_program_is_tried_in_every_way_with_equal_results(
     at = finding(code, ran.path, page.marked_line(), **EVIDENCE[code])
     trial = only(iter(page.trials(at, ran.samples)))
     found = outcomes(trial)
-    assert set(found) == WAYS[code]
+    # What other rooms offer instead of a function comes on top.
+    assert {name for name in found if not name.startswith("native ops")} == WAYS[code]
     assert found == dict.fromkeys(found, True)
     assert trial.inputs and trial.share > 0
 
@@ -270,7 +271,7 @@ def test_what_other_rooms_offer_is_tried_as_ops_too(bridges: Recorded) -> None:
 
     way = bridged.rewritten(Rewrite("native", with_ops, in_python=False))
     assert outcomes(Trial(bridged.mapped(), (way,), ""))["native"] is True
-    assert [each.name for each in rewrites(calls[0])] == ["the function once for each batch"]
+    assert "the function once for each batch" in [each.name for each in rewrites(calls[0])]
 
 
 def test_large_arguments_are_kept_up_to_a_bound(tmp_path: Path) -> None:
@@ -340,6 +341,25 @@ class TestArrays:
     def test_an_array_that_is_new_in_every_round_is_not_kept(self, ops: Recorded) -> None:
         assert not ops.kept(Converted, 12)
         assert not [call for call in ops.kept(OpCall, 12) if _has_array(call)]
+
+    @pytest.mark.parametrize("call", ["convert_to_tensor", "argmax"])
+    def test_an_array_that_the_program_writes_into_is_left_alone(
+        self, tmp_path: Path, call: str
+    ) -> None:
+        source = f"""\
+import numpy as np
+import tensorflow as tf
+
+table = np.zeros((500, 1000), np.float32)
+for index in range(80):
+    table[3, 7] += index == 70
+    tf.{call}(table)
+"""
+        ran = Recorded(tmp_path, source)
+        (row,) = [each for each in ran.recording.conversions if each.site.line == 7]
+        assert row.repeats > 40
+        at = finding("TF102", ran.path, 7, **self.evidence)
+        assert "writes into" in why(iter(find_page("TF102").trials(at, ran.samples)))
 
     def test_slices_that_are_no_elements_are_not_walked(self, ops: Recorded) -> None:
         at = finding("TF104", ops.path, 13)

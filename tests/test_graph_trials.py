@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,22 @@ from programs import report, watched
 
 from unslow import seams
 from unslow.catalogue import diagnose, page
-from unslow.catalogue.graphs import _calls, _switched, _tracing, function_too_small
+from unslow.catalogue.graphs import (
+    _calls,
+    _sessions,
+    _switched,
+    _tracing,
+    eager_hot_loop,
+    function_too_small,
+)
 from unslow.catalogue.page import Page
 from unslow.catalogue.trial import Trial, Untried, Way
+from unslow.experiment.gain import gain_of
 from unslow.experiment.state import State
+from unslow.experiment.trials import Outcome, run_trial
 from unslow.experiment.values.equality import judge
 from unslow.experiment.values.snapshot import take
-from unslow.finding import Finding
+from unslow.finding import Alternative, Finding, Proof
 from unslow.recording import graphs, tracing
 from unslow.recording.recorder import Recorder
 from unslow.recording.samples import (
@@ -226,6 +237,13 @@ for number in range(12):
         [finding] = [each for each in findings if each.code == "TF201"]
         assert_equal_ways(trial_of(finding, samples), *WAYS["TF201"])
 
+    def test_a_global_that_changes_between_the_traces(self, tmp_path: Path) -> None:
+        source = self.source.replace("x * rate + 1.0", "x * rate + shift")
+        source = source.replace("    y = step", "    shift = float(number // 8)\n    y = step")
+        findings, samples = ran(tmp_path, source)
+        [finding] = [each for each in findings if each.code == "TF201"]
+        assert "step() uses `shift`, which changed" in why_untried(finding, samples)
+
     def test_methods_and_keywords(self, tmp_path: Path) -> None:
         source = """
 import tensorflow as tf
@@ -283,6 +301,70 @@ for number in range(10):
         way.before()
         with pytest.raises(Exception, match="traced for other calls too"):
             way.run()
+
+
+class TestMadeAnew:
+    @pytest.mark.parametrize("in_function", [True, False])
+    @pytest.mark.parametrize(
+        "rate",
+        ["number / 10", "1.0 if number < 9 else 0.5", "tf.constant(number / 10)", "[number]"],
+    )
+    def test_one_that_uses_what_changes_around_it(
+        self, tmp_path: Path, in_function: bool, rate: str
+    ) -> None:
+        loop = f"""
+for number in range(12):
+    rate = {rate}
+    @tf.function
+    def step(x):
+        def inner(y):
+            return y * rate
+        return inner(x) + 1.0
+    step(tf.ones(3))
+"""
+        if in_function:
+            loop = "\ndef run():\n" + loop.replace("\n", "\n    ") + "\nrun()\n"
+        findings, samples = ran(tmp_path, "import tensorflow as tf\n" + loop)
+        [finding] = [each for each in findings if each.code == "TF203"]
+        assert "step() uses `rate`, which changed" in why_untried(finding, samples)
+
+    @pytest.mark.parametrize("in_function", [True, False])
+    def test_one_that_uses_what_stays(self, tmp_path: Path, in_function: bool) -> None:
+        loop = """
+settings = {"rate": 2.0, "names": ["a"]}
+shift = tf.ones(3)
+for number in range(12):
+    @tf.function
+    def step(x):
+        return x * settings["rate"] + shift
+    step(tf.fill(3, float(number)))
+"""
+        if in_function:
+            loop = "\ndef run():\n" + loop.replace("\n", "\n    ") + "\nrun()\n"
+        findings, samples = ran(tmp_path, "import tensorflow as tf\n" + loop)
+        [finding] = [each for each in findings if each.code == "TF203"]
+        assert_equal_ways(trial_of(finding, samples), *WAYS["TF203"])
+
+    @pytest.mark.parametrize("parameters", ["x", "x, rate=rate"])
+    def test_a_number_of_each_call_that_changes_late(self, tmp_path: Path, parameters: str) -> None:
+        source = f"""
+import tensorflow as tf
+
+
+def score(x, rate):
+    @tf.function
+    def forward({parameters}):
+        return x * rate
+
+    return forward(x)
+
+
+for number in range(20):
+    score(tf.ones(3), 1.0 if number < 10 else 0.5)
+"""
+        findings, samples = ran(tmp_path, source)
+        [finding] = [each for each in findings if each.code == "TF203"]
+        assert "`rate`" in why_untried(finding, samples)
 
 
 class TestSteps:
@@ -356,9 +438,87 @@ for number in range(40):
         trial = trial_of(self.finding(findings), samples)
         assert_equal_ways(trial, "a compiled step, given tensors for Python numbers")
 
+    def why(self, folder: Path, *changes: tuple[str, str]) -> str:
+        """Why the step, changed in its source, is not tried."""
+        source = self.source
+        for old, new in changes:
+            assert old in source
+            source = source.replace(old, new)
+        findings, samples = ran(folder, source)
+        return why_untried(self.finding(findings), samples)
+
+    @pytest.mark.parametrize(
+        ("before", "inside", "name"),
+        [
+            ("losses = []", "losses.append(loss)", "losses"),
+            ("count = 0", "global count; count += 1", "count"),
+            ("last = 0", "global last; last = loss", "last"),
+            ("class State: best = 0", "State.best = loss", "State.best"),
+            ("rng = np.random.default_rng(0)", "loss += rng.normal()", "rng"),
+            ("", "loss += np.random.normal()", "np.random.normal"),
+            ("import random", "loss += random.random()", "random.random"),
+            ("import time", "loss += time.time()", "time.time"),
+            ("ids = [0]", "note(loss)", "ids"),
+        ],
+    )
+    def test_a_step_that_changes_what_python_holds_is_not_tried(
+        self, tmp_path: Path, before: str, inside: str, name: str
+    ) -> None:
+        helper = "def note(loss):\n    ids[0] += 1\n" if name == "ids" else ""
+        start = f"import numpy as np\n{before}\n{helper}\ndef make("
+        end = f"        {inside}\n        return loss"
+        why = self.why(tmp_path, ("def make(", start), ("        return loss", end))
+        assert f"uses `{name}" in why
+        assert "changed between its calls" in why
+
+    def test_a_number_around_it_that_changes_late(self, tmp_path: Path) -> None:
+        change = ("    step(", "    weight = 1.0 if number < 25 else 0.5\n    step(")
+        use = ("            loss = tf", "            loss = weight * tf")
+        assert "`weight`" in self.why(tmp_path, change, use)
+
+    def test_a_free_name_that_changes_late(self, tmp_path: Path) -> None:
+        changer = """
+    def change():
+        nonlocal scale
+        scale = 2.0
+
+    return train_step, change
+"""
+        changes = (
+            ("    return train_step\n", changer),
+            ("step = make", "step, change = make"),
+            ("    step(", "    if number == 20: change()\n    step("),
+        )
+        assert "`scale`" in self.why(tmp_path, *changes)
+
+    def test_an_attribute_of_its_object_that_changes(self, tmp_path: Path) -> None:
+        source = self.source.replace("(x, *rest", "(self, x, *rest").replace(
+            "    return train_step\n", "    Trainer.train_step = train_step\n    return Trainer()\n"
+        )
+        source = source.replace("def make(", "class Trainer:\n    rate = 1.0\n\n\ndef make(")
+        source = source.replace("    step(", "    step.rate = number\n    step.train_step(")
+        findings, samples = ran(tmp_path, source)
+        assert_equal_ways(trial_of(self.finding(findings), samples), *WAYS["TF204"])
+        source = source.replace("rate * gradient", "self.rate * gradient")
+        findings, samples = ran(tmp_path, source)
+        assert "`self.rate`" in why_untried(self.finding(findings), samples)
+
+    def test_the_note_tells_when_python_runs(self) -> None:
+        assert "runs only then" in eager_hot_loop.STEP_NOTE
+
 
 def weights_of(call: UserCall) -> Any:
     return call.function.__globals__["weights"]  # type: ignore[attr-defined]
+
+
+def run_of(ops: str) -> GraphRun:
+    """A run of what these ops call `y`."""
+    tf1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        names = {"tf": tf, "tf1": tf1, "same": lambda x: x, "y": tf.constant([1.0, 2.0, 3.0])}
+        names["variable"] = tf1.get_variable("variable", (), use_resource=False)
+        exec(ops, names)
+    return GraphRun(graph, 1, names["y"], {})
 
 
 class TestSessions:
@@ -413,6 +573,49 @@ for number in range(12):
         finding, samples = of_page(tmp_path, "TF208", *changes)
         assert "variables" in why_untried(finding, samples)
 
+    @pytest.mark.parametrize(
+        ("ops", "name"),
+        [
+            ("y = tf1.py_func(same, [y], tf.float32)", "PyFunc"),
+            ("y = tf1.py_func(same, [y], tf.float32, stateful=False)", "PyFuncStateless"),
+            ("y = tf.map_fn(lambda x: tf.py_function(same, [x], tf.float32), y)", "EagerPyFunc"),
+            ("y = [y, tf.io.write_file('a', 'b')]", "WriteFile"),
+            ("with tf.control_dependencies([tf.io.write_file('a', 'b')]): y += 1", "WriteFile"),
+            ("y = {'saved': tf1.train.Saver([variable]).saver_def.save_tensor_name}", "SaveV2"),
+            ("queue = tf1.FIFOQueue(1, tf.float32); y = queue.enqueue(y)", "Queue"),
+        ],
+    )
+    def test_graphs_that_act_outside_are_not_run_again(self, ops: str, name: str) -> None:
+        with pytest.raises(_sessions.Acts, match=name):
+            _sessions.named(run_of(ops))
+
+    @pytest.mark.parametrize(
+        "ops",
+        [
+            "tf1.py_func(same, [y], tf.float32); tf.io.write_file('a', 'b')",
+            "tf1.train.Saver([variable]); tf1.summary.scalar('loss', tf.reduce_sum(y))",
+            "y = [variable.assign(3.0), variable + y + tf.random.normal([3])]",
+            "y = tf.while_loop(lambda x: x[0] < 9, lambda x: (x + 1,), [tf.nn.dropout(y, 0.5)])",
+            "y = tf1.data.make_one_shot_iterator(tf.data.Dataset.range(3)).get_next()",
+        ],
+    )
+    def test_graphs_that_could_but_do_not_are(self, ops: str) -> None:
+        assert _sessions.named(run_of(ops)).reads
+
+    @pytest.mark.parametrize(
+        ("code", "old", "tensor"),
+        [
+            ("TF207", '"label:0"', 'graph.get_tensor_by_name("label:0")'),
+            ("TF208", "tf.reduce_mean(small)", "tf.reduce_mean(small)"),
+        ],
+    )
+    def test_what_acts_outside_is_told(
+        self, tmp_path: Path, code: str, old: str, tensor: str
+    ) -> None:
+        change = (f"run({old}", f"run(tf1.py_func(lambda x: x, [{tensor}], tf.float32)")
+        finding, samples = of_page(tmp_path, code, change, *SHORTER[code])
+        assert "files or calls Python: PyFunc" in why_untried(finding, samples)
+
     def test_samples_of_a_growing_graph_are_few(self, tmp_path: Path) -> None:
         _, samples = short_run(tmp_path, "TF208")
         runs = samples.every(GrownRun)
@@ -441,6 +644,27 @@ for number in range(100):
         two = _switched.Compiled(calls).run()
         assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
         assert not seams.functions_run_eagerly()
+
+    def test_functions_that_count_in_python_are_not_tried(self, tmp_path: Path) -> None:
+        source = """
+import tensorflow as tf
+
+tf.config.run_functions_eagerly(True)
+seen = []
+
+
+@tf.function
+def step(x):
+    seen.append(1)
+    return tf.tanh(x) + 1.0
+
+
+for number in range(100):
+    step(tf.ones(3))
+"""
+        findings, samples = ran(tmp_path, source)
+        [finding] = [each for each in findings if each.code == "TF209"]
+        assert "step() uses `seen`, which changed" in why_untried(finding, samples)
 
     def test_a_keras_model_is_as_it_was_afterwards(self, tmp_path: Path) -> None:
         source = """
@@ -501,6 +725,24 @@ for number in range(300):
                 nothing = watching.samples
             assert why_untried(finding, nothing).endswith(".")
             assert why_untried(finding, nothing)[0].isupper()
+
+
+def test_no_more_is_gained_than_was_spent_unwatched() -> None:
+    outcome = Outcome(Alternative("a", "unsafe", proof=Proof(2.0, (1.9, 2.1), 9, True)))
+    assert gain_of(8.0, outcome) == 4.0
+    assert gain_of(8.0, replace(outcome, most=6.0)) == 3.0
+    assert gain_of(8.0, replace(outcome, most=60.0)) == 4.0
+
+
+@pytest.mark.parametrize(("code", "calls"), [("TF204", 40), ("TF209", 30)])
+def test_how_often_the_program_did_what_is_tried(tmp_path: Path, code: str, calls: int) -> None:
+    finding, samples = of_page(tmp_path, code, *SHORTER[code])
+    trial = trial_of(finding, samples)
+    kept = int(trial.inputs.split()[0])
+    assert trial.runs * kept == pytest.approx(calls, abs=2)
+    (outcome,) = run_trial(trial, 0.2, lambda way, limit: None)
+    assert isinstance(outcome, Outcome)
+    assert 0 < outcome.most < math.inf
 
 
 def test_a_program_without_eager_execution(tmp_path: Path) -> None:

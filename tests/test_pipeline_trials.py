@@ -247,6 +247,18 @@ def test_yielded_batches_give_the_same_elements(
     assert outcomes(trial) == {"yield batches": True}
 
 
+def test_a_generator_that_is_used_up_is_not_tried(tmp_path: Path) -> None:
+    source = GENERATOR.format(rows="number", signature=SCALAR, more="", stages=".batch(8)")
+    source = source.replace("range(int(first), 90)", "source")
+    source = source.replace("import numpy as np", "source = iter(range(90))")
+    trial = Captured(tmp_path, source).trial("TF304", GENERATED)
+    for way in (trial.present, *trial.ways):
+        assert way.before is not None
+        way.before()
+        with pytest.raises(_captured.NoElements, match="used up"):
+            way.run()
+
+
 def test_a_generator_of_batches_is_not_tried(tmp_path: Path) -> None:
     source = GENERATOR.format(rows="number", signature=SCALAR, more="", stages=".take(3)")
     assert Captured(tmp_path, source).why("TF304", GENERATED)

@@ -18,7 +18,7 @@ import pytest
 from unslow import seams
 from unslow.finding import PARTS
 from unslow.plain import from_plain, to_plain
-from unslow.recording import conversions
+from unslow.recording import arrays
 from unslow.recording.clock import now
 from unslow.recording.data import Recording
 from unslow.recording.recorder import Recorder
@@ -117,8 +117,8 @@ def test_the_same_array_again_is_told_from_a_changed_one(tmp_path: Path) -> None
         for number in range(10):
             array[:] = number
             tf.constant(array)  # changed array
-        for _ in range(10):
-            tf.constant(array.copy())  # other array
+        for copy in [array.copy() for _ in range(10)]:
+            tf.constant(copy)  # other array
         found = so_far().conversions
     told = {text: at(found, text) for text in ("same array", "changed array", "other array")}
     assert {text: [(r.calls, r.repeats) for r in rows] for text, rows in told.items()} == {
@@ -128,6 +128,42 @@ def test_the_same_array_again_is_told_from_a_changed_one(tmp_path: Path) -> None
     }
     [row] = told["same array"]
     assert (row.kind, row.dtype, row.bytes) == ("array", "float64", 10 * array.nbytes)
+
+
+def test_a_change_that_a_few_elements_do_not_show_is_seen(tmp_path: Path) -> None:
+    array = np.zeros((500, 1000), np.float32)
+    tf.argmax(array)  # the first op of a process goes another way
+    with recording(tmp_path) as so_far:
+        for number in range(40):
+            array[number, 7 * number + 1] += 1
+            tf.constant(array)  # one element changed
+            tf.argmax(array)  # changed and given to an op
+        for number in range(40):
+            array[number, 7 * number + 1] += number == 20
+            tf.constant(array)  # changed once
+        found = so_far().conversions
+    assert [row.repeats for row in at(found, "one element changed")] == [0]
+    assert [row.repeats for row in at(found, "changed and given to an op")] == [0]
+    assert [row.repeats for row in at(found, "changed once")] == [16]
+
+
+def test_whole_looks_at_an_array_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    digest = arrays.digest
+
+    def counted(array: Any) -> int:
+        looks.append(digest(array))
+        return looks[-1]
+
+    monkeypatch.setattr(arrays, "digest", counted)
+    steady, other = np.ones(2000), np.ones(2000)
+    repeats = arrays.Repeats()
+    for _ in range(1000):
+        repeats.meet(steady)
+    assert (repeats.count, len(looks)) == (999, 10)
+    for number in range(1000):
+        repeats.meet((steady, other)[number % 2])
+    assert (repeats.count, len(looks)) == (1000, 10)
 
 
 def test_arrays_given_to_an_op_are_seen(tmp_path: Path) -> None:
@@ -453,7 +489,7 @@ def test_a_watcher_that_fails_is_reported_and_harms_nobody(
     def broken(array: Any) -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(conversions, "fingerprint", broken)
+    monkeypatch.setattr(arrays, "fingerprint", broken)
     with recording(tmp_path) as so_far:
         assert tf.constant(np.ones(300)).shape == (300,)
         found = so_far()

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any, NamedTuple
 
+from unslow.recording.arrays import Repeats
 from unslow.recording.samples import Samples
 from unslow.recording.sites import NOWHERE, Place, Sites
 
@@ -48,8 +49,9 @@ class OpRow:
 
     `python`: unwatched Python on the way to the op. `inspected` calls had their
     arguments looked at; `arrays` of them were given a NumPy array (the first
-    counts). In `pairs` of neighbouring calls it was the same array, unchanged,
-    `repeats` times. `seen`: what was seen of it last, at call `seen_call`.
+    counts). There were `pairs` of neighbouring calls that were both given one;
+    `repeats` tells in how many it was the same, unchanged. `seen`: what was seen
+    of it last, at call `seen_call`.
     """
 
     __slots__ = (
@@ -68,7 +70,8 @@ class OpRow:
     def __init__(self) -> None:
         self.calls = self.ns = self.python = 0
         self.inspected = self.arrays = self.array_bytes = 0
-        self.pairs = self.repeats = self.seen_call = 0
+        self.pairs = self.seen_call = 0
+        self.repeats: Repeats | None = None
         self.seen: Any = None
 
 

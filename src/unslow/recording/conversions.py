@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from unslow import seams
-from unslow.recording.arrays import fingerprint, size_of
+from unslow.recording.arrays import Repeats, size_of
 from unslow.recording.clock import Call, Clock, hide_caller
 from unslow.recording.data import Conversion
 from unslow.recording.samples import Converted
@@ -26,11 +26,11 @@ SLOW = 20_000_000
 class ConversionRow:
     """Nanoseconds, bytes and repeats of one kind of conversion at one place."""
 
-    __slots__ = ("bytes", "calls", "elements", "ns", "repeats", "seen")
+    __slots__ = ("bytes", "calls", "elements", "ns", "repeats")
 
     def __init__(self) -> None:
-        self.calls = self.ns = self.bytes = self.repeats = self.elements = 0
-        self.seen: tuple[int, int] | None = None
+        self.calls = self.ns = self.bytes = self.elements = 0
+        self.repeats = Repeats()
 
 
 class Conversions:
@@ -76,30 +76,27 @@ class Conversions:
         if first is value:
             row = self._rows.row(call.thread.main, *call.place, "array", dtype)
             row.bytes += value.nbytes
-            seen = (id(value), fingerprint(value))
-            if row.seen == seen:
-                row.repeats += 1
-                self._keep(call, most=1)
-            row.seen = seen
+            if row.repeats.meet(value):
+                self._keep(call, 1, row.repeats.digest)
         elif type(first) is self._array_type:
             row = self._rows.row(call.thread.main, *call.place, "arrays", dtype)
             row.elements += len(value)
             row.bytes += first.nbytes * len(value)
             if row.calls or call.own > SLOW:
-                self._keep(call, most=2)
+                self._keep(call, 2)
         else:
             row = self._rows.row(call.thread.main, *call.place, "list", dtype)
             row.elements += len(value)
         row.calls += 1
         row.ns += call.own
 
-    def _keep(self, call: Call, most: int) -> None:
+    def _keep(self, call: Call, most: int, digest: int | None = None) -> None:
         if not self._clock.samples.wants(Converted, call.place, most):
             return
         value = call.args[0]
         dtype = call.args[2] if len(call.args) > 2 else call.kwargs.get("dtype")
         kept = value if type(value) is self._array_type else list(value)
-        self._clock.samples.keep(call.place, Converted(kept, dtype), size_of(value))
+        self._clock.samples.keep(call.place, Converted(kept, dtype, digest), size_of(value))
 
     def rows(self) -> list[Conversion]:
         """The conversions so far."""
@@ -114,7 +111,7 @@ class Conversions:
                         road="convert",
                         dtype=str(dtype),
                         calls=row.calls,
-                        repeats=row.repeats,
+                        repeats=row.repeats.count,
                         seconds=row.ns / SECOND,
                         bytes=row.bytes,
                         elements=row.elements,

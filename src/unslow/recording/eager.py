@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unslow import seams
-from unslow.recording.arrays import fingerprint, size_of
+from unslow.recording.arrays import Repeats, size_of
 from unslow.recording.clock import KERAS, LONG_GAP, PART_OF_OP, Clock, OpRow, hide_caller, now
 from unslow.recording.data import Conversion, OpCount
 from unslow.recording.samples import OpCall
@@ -111,33 +111,41 @@ class EagerOps:
 
     def _inspect(self, row: OpRow, args: tuple[Any, ...], key: tuple[int, int, str]) -> None:
         row.inspected += 1
-        if args[1] in SLICES and row.calls > INSPECT_EVERY:
-            self._keep(row, args, key)
         array_type = self._array_type
-        if array_type is None:
-            return
         for value in args[3:]:
             if type(value) is array_type and value.ndim:
-                row.arrays += 1
-                row.array_bytes += value.nbytes
-                seen = (id(value), fingerprint(value))
-                if row.seen is not None and row.seen_call == row.calls - 1:
-                    row.pairs += 1
-                    row.repeats += row.seen[0] == seen
-                address = value.__array_interface__["data"][0]
-                row.seen = (seen, str(value.dtype), value.shape, address % ALIGNMENT)
-                row.seen_call = row.calls
-                if row.repeats:
-                    self._keep(row, args, key)
+                self._inspect_array(row, value, args, key)
                 break
+        if args[1] in SLICES and row.calls > INSPECT_EVERY:
+            self._keep(row, args, key)
 
-    def _keep(self, row: OpRow, args: tuple[Any, ...], key: tuple[int, int, str]) -> None:
+    def _inspect_array(
+        self, row: OpRow, array: Any, args: tuple[Any, ...], key: tuple[int, int, str]
+    ) -> None:
+        row.arrays += 1
+        row.array_bytes += array.nbytes
+        repeats = row.repeats = row.repeats or Repeats()
+        next_call = row.seen is not None and row.seen_call == row.calls - 1
+        row.pairs += next_call
+        if repeats.meet(array, next_call):
+            self._keep(row, args, key, repeats.digest)
+        address = array.__array_interface__["data"][0]
+        row.seen = (str(array.dtype), array.shape, address % ALIGNMENT)
+        row.seen_call = row.calls
+
+    def _keep(
+        self,
+        row: OpRow,
+        args: tuple[Any, ...],
+        key: tuple[int, int, str],
+        digest: int | None = None,
+    ) -> None:
         """Keep one call of an op at a place."""
         if row not in self._sampled:
             self._sampled.add(row)
             samples, place, size = self._clock.samples, (key[0], key[1]), size_of(args[3:])
             if size <= MOST_BYTES and samples.wants(OpCall, place):
-                samples.keep(place, OpCall(args[1], args), size)
+                samples.keep(place, OpCall(args[1], args, digest), size)
 
     def counts(self) -> list[OpCount]:
         """Calls and own seconds of each op type at each site."""
@@ -168,9 +176,9 @@ class EagerOps:
             for context in thread.root.subtree():
                 for (code, instruction, op), row in list(context.ops.items()):
                     site = self._clock.sites.site((code, instruction))
-                    if not row.arrays or site is None:
+                    if row.repeats is None or site is None:
                         continue
-                    _, dtype, shape, offset = row.seen
+                    dtype, shape, offset = row.seen
                     calls = row.calls * row.arrays // row.inspected
                     each = conversion_seconds(dtype, shape, offset) if final else 0.0
                     found.append(
@@ -180,7 +188,7 @@ class EagerOps:
                             road="op",
                             dtype=dtype,
                             calls=calls,
-                            repeats=(calls - 1) * row.repeats // max(1, row.pairs),
+                            repeats=(calls - 1) * row.repeats.count // max(1, row.pairs),
                             seconds=min(calls * each, row.ns / SECOND),
                             bytes=row.array_bytes * calls // row.arrays,
                             main=thread.main,

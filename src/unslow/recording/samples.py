@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from unslow.finding import Site
 from unslow.recording.data import Stage
 from unslow.recording.sites import Place, Sites
+
+if TYPE_CHECKING:
+    from unslow.recording.surroundings import Around
 
 S = TypeVar("S")
 
@@ -37,40 +40,55 @@ class BridgeCall:
 
 @dataclass(frozen=True)
 class OpCall:
-    """An eager op: its name and all arguments of the seam's function."""
+    """An eager op: its name and all arguments of the seam's function.
+
+    `digest`: of its array, where that had come by before.
+    """
 
     op: str
     arguments: tuple[Any, ...]
+    digest: int | None = None
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What was made a tensor: an array, or a list of arrays; `dtype` where one was asked for."""
+    """What was made a tensor: an array, or a list of arrays; `dtype` where one was asked for.
+
+    `digest`: of an array that had come by before.
+    """
 
     value: Any
     dtype: Any = None
+    digest: int | None = None
 
 
 @dataclass(frozen=True)
 class FunctionCall:
     """A compiled function of the user's, called from Python.
 
-    `owner`: the object whose method it is.
+    `owner`: the object whose method it is. `around`: what it takes from around it, where that
+    was looked at.
     """
 
     function: Any
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
     owner: Any = None
+    around: Around | None = None
 
 
 @dataclass(frozen=True)
 class UserCall:
-    """A call of one of the user's own Python functions."""
+    """A call of one of the user's own Python functions.
+
+    `owner`: the object whose method it is. `around`: what it takes from around it.
+    """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
+    owner: Any = None
+    around: Around | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +96,7 @@ class ModelCall:
     """A call of a Keras model's method.
 
     `rows`: how many it was given, 0 where a dataset holds them. Arrays among the keywords
-    may hold the first of them only.
+    may hold the first of them only. `digest`: of the model's weights as they were at a `predict`.
     """
 
     model: Any
@@ -86,6 +104,7 @@ class ModelCall:
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
     rows: int = 0
+    digest: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -153,12 +172,14 @@ class RowLoopCall:
 class Samples:
     """Samples by kind and place, within a bound of bytes.
 
-    `limit` 0 keeps nothing. `cut`: something was not kept because the bound was reached.
+    `limit` 0 keeps nothing, and then none are `wanted`. `cut`: something was not kept because
+    the bound was reached.
     """
 
     def __init__(self, sites: Sites, limit: int = LIMIT) -> None:
         self._sites = sites
         self._limit = limit
+        self.wanted = limit > 0
         self._kept: dict[tuple[type, Place], list[Any]] = {}
         self.bytes = 0
         self.cut = False

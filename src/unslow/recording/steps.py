@@ -18,6 +18,7 @@ from unslow.recording.keras_calls import APPLY
 from unslow.recording.samples import FEW, UserCall
 from unslow.recording.sites import Place
 from unslow.recording.spans import Span, span_around
+from unslow.recording.surroundings import Around
 from unslow.recording.tables import SECOND
 
 STEP = "eager step"
@@ -36,6 +37,7 @@ class Steps:
         self._recorded: weakref.WeakKeyDictionary[Any, Context] = weakref.WeakKeyDictionary()
         self._spans: dict[int, Span | None] = {}
         self._captured: dict[int, int] = {}
+        self._names: dict[int, Around] = {}
         self._calls: weakref.WeakKeyDictionary[Any, UserCall] = weakref.WeakKeyDictionary()
 
     def install(self, patches: seams.Patches) -> None:
@@ -133,18 +135,24 @@ class Steps:
             assert site is not None
             self._spans[code] = span_around(self._clock.sites.codes[code], site.line)
         span = self._spans[code]
-        if (
-            span is not None
-            and not span.loop
-            and main
-            and step.calls
-            and self._captured.get(code, 0) < FEW
-            and self._clock.samples.wants(UserCall, place)
-        ):
-            call = call_of(self._clock.sites.codes[code])
-            if call is not None:
-                self._captured[code] = self._captured.get(code, 0) + 1
-                self._calls[tape] = call
+        samples = self._clock.samples
+        if span is None or span.loop or not main or not step.calls or not samples.wanted:
+            return
+        around = self._names.get(code)
+        if around is None:
+            around = self._names[code] = Around(self._clock)
+        wanted = self._captured.get(code, 0) < FEW and samples.wants(UserCall, place)
+        due = around.due()
+        if not wanted and not due:
+            return
+        call = call_of(self._clock.sites.codes[code], around)
+        if call is None:
+            return
+        if due:
+            around.look(call.function, call.owner)
+        if wanted:
+            self._captured[code] = self._captured.get(code, 0) + 1
+            self._calls[tape] = call
 
     def _step_of(self, tape: Any) -> Context | None:
         opened = self._open.get(id(tape))
@@ -205,7 +213,7 @@ def spent_in(context: Context) -> int:
     return sum(spent for _, _, spent in context.own_times())
 
 
-def call_of(code: CodeType) -> UserCall | None:
+def call_of(code: CodeType, around: Around) -> UserCall | None:
     """The innermost call under way of the function with this code, with its arguments.
 
     They are as they are now: the function may have given their names other values. It
@@ -216,10 +224,10 @@ def call_of(code: CodeType) -> UserCall | None:
         frame = frame.f_back
     if frame is None or code.co_flags & NOT_A_STEP or code.co_name == "<module>":
         return None
-    return _call_in(frame)
+    return _call_in(frame, around)
 
 
-def _call_in(frame: FrameType) -> UserCall | None:
+def _call_in(frame: FrameType, around: Around) -> UserCall | None:
     code, seen = frame.f_code, frame.f_locals
     names = code.co_varnames
     positional = names[: code.co_argcount]
@@ -237,7 +245,8 @@ def _call_in(frame: FrameType) -> UserCall | None:
         return None
     cells = tuple(CellType(seen[name]) if name in seen else CellType() for name in code.co_freevars)
     function = FunctionType(code, frame.f_globals, code.co_name, None, cells)
-    return UserCall(function, arguments, keywords)
+    owner = arguments[0] if names[:1] == ("self",) and arguments else None
+    return UserCall(function, arguments, keywords, owner, around)
 
 
 def claims_of(clock: Clock, nodes: list[Context]) -> tuple[Claim, ...]:

@@ -15,6 +15,7 @@ from unslow.recording.clock import Call, Clock, ThreadClock, hide_caller
 from unslow.recording.data import FunctionCalls, FunctionsMade, Retrace, Tracing
 from unslow.recording.samples import FEW, EagerCall, FirstCall, FunctionCall, TracedCall
 from unslow.recording.sites import NOWHERE, Place, code_of
+from unslow.recording.surroundings import Around
 from unslow.recording.tables import SECOND, Table
 
 EAGER_CALL = "compiled function run op by op"
@@ -71,6 +72,7 @@ class Functions:
         self._names: dict[int, str] = {}
         self._nodes: dict[int, int] = {}
         self._made_at: dict[int, Place] = {}
+        self._around: dict[int, Around] = {}
         self.loops: dict[str, Site] = {}
 
     def install(self, patches: seams.Patches) -> None:
@@ -182,6 +184,7 @@ class Functions:
         """Keep a call of the user's functions, where such a one is wanted."""
         samples = self._clock.samples
         wants, place = samples.wants, call.place
+        around = self._look_around(call, key) if traced else None
         made_at = self._made_at.get(key, NOWHERE) if traced else NOWHERE
         plain = row.calls > 1 and wants(FunctionCall, place, FEW)
         retraced = traced and row.calls > 1 and wants(TracedCall, place, MOST_TRACED)
@@ -194,9 +197,20 @@ class Functions:
         if plain:
             samples.keep(place, FunctionCall(function, arguments, call.kwargs, owner), size)
         if retraced:
-            samples.keep(place, TracedCall(function, arguments, call.kwargs, owner), size)
+            samples.keep(place, TracedCall(function, arguments, call.kwargs, owner, around), size)
         if first and function.experimental_get_tracing_count() == 1:
-            samples.keep(made_at, FirstCall(function, arguments, call.kwargs, owner), size)
+            samples.keep(made_at, FirstCall(function, arguments, call.kwargs, owner, around), size)
+
+    def _look_around(self, call: Call, key: int) -> Around | None:
+        """Tell what watches over the names around a function that it has been called again."""
+        if not self._clock.samples.wanted or not call.thread.main or self._is_foreign(key):
+            return None
+        around = self._around.get(key)
+        if around is None:
+            around = self._around[key] = Around(self._clock)
+        if around.due():
+            around.look(call.args[0].python_function, seams.bound_owner(call.args[0]))
+        return around
 
     def _is_foreign(self, function: int) -> bool:
         code = self._clock.sites.codes.get(function)
@@ -208,10 +222,11 @@ class Functions:
         row.calls += 1
         row.eager += 1
         samples = self._clock.samples
+        around = self._look_around(call, key)
         if row.eager > 1 and samples.wants(EagerCall, call.place) and call.thread.main:
             function, arguments = call.args[0], call.args[1:]
             owner = seams.bound_owner(function)
-            sample = EagerCall(function, arguments, call.kwargs, owner, row.eager_calls)
+            sample = EagerCall(function, arguments, call.kwargs, owner, around, row.eager_calls)
             samples.keep(call.place, sample, size_of((arguments, call.kwargs)))
 
     def tracings(self) -> list[Tracing]:

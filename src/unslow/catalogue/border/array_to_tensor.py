@@ -20,7 +20,7 @@ from unslow.catalogue.page import (
 )
 from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Finding
-from unslow.recording.arrays import size_of
+from unslow.recording.arrays import digest, size_of
 from unslow.recording.data import Conversion, Recording
 from unslow.recording.samples import Converted, OpCall
 from unslow.source.module import UNKNOWN
@@ -64,6 +64,10 @@ ONCE = "convert once before the loop"
 
 SECONDS = 0.1
 """What one run of a trial may take."""
+
+CHANGED = Untried(
+    "The program writes into the array: a tensor that is made once would keep the old values."
+)
 
 NOTE = (
     "An array takes the data type of the tensors it meets in an op; a tensor keeps its own, and "
@@ -226,14 +230,23 @@ print("total", round(float(total), 2))
         ]
         if arrays:
             largest = max(arrays, key=lambda each: int(each.value.nbytes))
-            yield _converted_once(largest, evidence["seconds_per_call"], evidence["calls"])
+            if digest(largest.value) != largest.digest:
+                yield CHANGED
+            else:
+                yield _converted_once(largest, evidence["seconds_per_call"], evidence["calls"])
         elif not ops:
             yield Untried("The array was too large to be kept.")
         elif any(_changes_state(call) for call in ops):
             yield Untried("The op with the array changes a variable, or another state.")
         else:
             share = max(1.0, evidence["op_seconds"] / finding.cost.seconds)
-            yield _replayed(max(ops, key=lambda call: size_of(call.arguments)), share)
+            largest_op = max(ops, key=lambda call: size_of(call.arguments))
+            position = _array_position(largest_op)
+            assert position is not None
+            if digest(largest_op.arguments[position]) != largest_op.digest:
+                yield CHANGED
+            else:
+                yield _replayed(largest_op, position, share)
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Large arrays that are the same in every round, given to ops in a loop."""
@@ -288,10 +301,8 @@ def _converted_once(sample: Converted, each: float, calls: int) -> Trial:
     )
 
 
-def _replayed(call: OpCall, share: float) -> Trial:
-    """An op with the array, against the op with a tensor made of it before."""
-    position = _array_position(call)
-    assert position is not None
+def _replayed(call: OpCall, position: int, share: float) -> Trial:
+    """An op with the array at `position`, against the op with a tensor made of it before."""
     array = call.arguments[position]
     ready: list[Any] = []
 

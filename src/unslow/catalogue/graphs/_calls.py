@@ -158,12 +158,25 @@ def no_eager() -> Untried | None:
     return Untried("The program has switched eager execution off.")
 
 
+def changing(calls: Sequence[FunctionCall] | Sequence[UserCall]) -> Untried | None:
+    """Why calls cannot be done again as they were: something around the function has changed."""
+    for each in calls:
+        function = getattr(each.function, "python_function", each.function)
+        name = "" if each.around is None else each.around.look(function, each.owner)
+        if name:
+            return Untried(
+                f"{function.__name__}() uses `{name}`, which changed between its calls; once it is "
+                "traced, its Python does not run again."
+            )
+    return None
+
+
 def retraced(finding: Finding, samples: Samples) -> list[FunctionCall] | Untried:
     """Calls at the finding that each set off a trace, or why they cannot be done again."""
     calls = of_function(samples.at(TracedCall, finding.site), finding)
     if len(calls) < LEAST_CALLS:
         return Untried("Too few of the calls that were traced could be captured.")
-    return no_eager() or list(few(calls, finding.evidence["seconds_per_trace"]))
+    return no_eager() or changing(calls) or list(few(calls, finding.evidence["seconds_per_trace"]))
 
 
 def of_function(calls: Sequence[FunctionCall], finding: Finding) -> list[FunctionCall]:

@@ -26,6 +26,11 @@ def in_proportion(calls: Sequence[EagerCall]) -> list[EagerCall]:
     return [each for each, times in zip(first, repeats, strict=True) for _ in range(times)]
 
 
+def times(calls: Sequence[EagerCall]) -> float:
+    """How many times the program made what `in_proportion` has chosen."""
+    return sum({each.count: each.count() for each in calls}.values()) / len(calls)
+
+
 def op_by_op(calls: Sequence[EagerCall]) -> list[Any]:
     """What the calls return with compiling switched off."""
     with switched(True):

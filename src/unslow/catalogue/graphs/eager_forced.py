@@ -263,6 +263,9 @@ def _function_trial(samples: Samples) -> Trial | Untried:
     calls = _switched.in_proportion(samples.every(EagerCall))
     if not calls:
         return Untried("No call of a function that ran so could be captured.")
+    changing = _calls.changing(calls)
+    if changing is not None:
+        return changing
     compiled = _switched.Compiled(calls)
     functions = {id(each.function): each.function.python_function for each in calls}
     return Trial(
@@ -271,6 +274,7 @@ def _function_trial(samples: Samples) -> Trial | Untried:
         f"{len(calls)} of the calls",
         functions=tuple(functions.values()),
         state=True,
+        runs=_switched.times(calls),
     )
 
 

@@ -36,7 +36,8 @@ UPDATES = ("apply_gradients", "assign", "assign_add", "assign_sub")
 
 COMPILED_STEP = "a compiled step"
 STEP_NOTE = (
-    "The step is traced once for each shape of its arguments. Random ops and dropout draw "
+    "The step is traced once for each shape of its arguments, and Python code in it, such as "
+    "printing, counting or appending to a list, runs only then. Random ops and dropout draw "
     "other numbers, and the last digits can differ. Variables, the optimizer's too, must not "
     "be made after the first call."
 )
@@ -261,6 +262,7 @@ print("finite", bool(tf.math.is_finite(loss)))
                 "The step stands in a loop or at the top level; in a function of its own it can "
                 "be tried compiled."
             )
+        missing = missing or _calls.changing(calls)
         if missing is not None:
             yield missing
             return
@@ -276,6 +278,7 @@ print("finite", bool(tf.math.is_finite(loss)))
             f"{len(calls)} of its steps",
             functions=(calls[0].function,),
             state=True,
+            runs=finding.cost.calls / len(calls),
         )
 
     def in_source(self, module: Module) -> Iterator[Finding]:

@@ -234,6 +234,7 @@ print("trained", [weights.shape for weights in sweep], scores.shape)
         missing = _calls.no_eager()
         if missing is None and len(calls) < _calls.LEAST_CALLS:
             missing = Untried("Too few of its first calls could be captured.")
+        missing = missing or _calls.changing(calls)
         if missing is not None:
             yield missing
             return

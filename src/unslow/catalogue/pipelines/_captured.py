@@ -49,6 +49,10 @@ class CannotRebuild(Exception):
     """There is a stage in the way that cannot be made anew. The message names it."""
 
 
+class NoElements(Exception):
+    """A pipeline that the program had read gives nothing any more."""
+
+
 @dataclass(frozen=True)
 class Captured:
     """A pipeline that is still alive: its stages, the last first, and what the run told of them."""
@@ -272,6 +276,8 @@ class _Reader:
                 least = reading.seconds if count >= ENOUGH else PATIENCE * reading.seconds
                 if spent >= least:
                     break
+        if not count:
+            raise NoElements("the pipeline gave no element; what it reads from may be used up")
         if reading.count is None:
             reading.count = count
         return keep.elements
