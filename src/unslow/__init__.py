@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unslow.catalogue import diagnose, pages
-    from unslow.catalogue import page as page
+
+    # A module of that package is called page as well.
+    from unslow.catalogue import page as page  # type: ignore[no-redef]
     from unslow.catalogue.page import Page
     from unslow.finding import Alternative, Claim, Cost, Edit, Finding, Gain, Proof, Site
+    from unslow.native.function import native, numpy_function
+    from unslow.native.untranslatable import Untranslatable
     from unslow.recording.data import Recording
     from unslow.report.document import document
 
@@ -30,9 +34,12 @@ __all__ = [
     "Proof",
     "Recording",
     "Site",
+    "Untranslatable",
     "__version__",
     "diagnose",
     "document",
+    "native",
+    "numpy_function",
     "page",
     "pages",
 ]
@@ -48,8 +55,11 @@ _HOMES = {
     "Proof": "unslow.finding",
     "Recording": "unslow.recording.data",
     "Site": "unslow.finding",
+    "Untranslatable": "unslow.native.untranslatable",
     "diagnose": "unslow.catalogue",
     "document": "unslow.report.document",
+    "native": "unslow.native",
+    "numpy_function": "unslow.native.function",
     "page": "unslow.catalogue",
     "pages": "unslow.catalogue",
 }

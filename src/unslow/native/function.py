@@ -1,0 +1,259 @@
+"""`native` and `numpy_function`: NumPy code in graphs, with no Python at run time."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, overload
+from typing import cast as cast_to
+
+import numpy as np
+import tensorflow as tf
+
+from unslow.native import ops
+from unslow.native.interpreter.calls import call
+from unslow.native.tracing.array import Array, fresh, read, result
+from unslow.native.tracing.dtypes import cast, checked
+from unslow.native.tracing.sequences import ArrayList
+from unslow.native.tracing.sequences import Sequence as Lazy
+from unslow.native.tracing.state import tracing
+from unslow.native.tracing.views import as_tensor
+from unslow.native.untranslatable import Untranslatable
+
+Random = Literal["distribution"] | None
+
+_refusals: list[tuple[Any, Untranslatable]] = []
+_lock = threading.Lock()
+
+
+@dataclass(eq=False)
+class Translation:
+    """What a function became for one set of arguments.
+
+    `inputs` are the tensors of the arguments, `structure` is what the function returns, with the
+    tensors in it.
+    """
+
+    name: str
+    parameters: list[str]
+    inputs: list[Any]
+    block: ops.Block
+    structure: Any
+
+
+class Native(Protocol):
+    """A function on tensors that does as ops what `native_function` does on NumPy arrays.
+
+    `refusal`: why it last could not be translated, `None` where it could.
+    """
+
+    native_function: Callable[..., Any]
+    refusal: Untranslatable | None
+    translate: Callable[..., Translation]
+    """Adds the function's ops to the present graph, and tells what they are."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+def _translation(made: Native, random: Random, args: Any, kwargs: Any) -> Translation:
+    block = ops.Block()
+    inputs: list[Any] = []
+    function = made.native_function
+    try:
+        with tracing(random), ops.recorded(block):
+            given = _arrays(args, inputs), _arrays(kwargs, inputs)
+            structure = _tensors(call(function, given[0], given[1]))
+    except Untranslatable as error:
+        made.refusal = error
+        with _lock:
+            _refusals.append((function, error))
+        raise
+    made.refusal = None
+    block.parameters = inputs
+    block.results = [each for each in tf.nest.flatten(structure) if tf.is_tensor(each)]
+    name = getattr(function, "__name__", "translated")
+    names = [f"x{place}" for place in range(len(inputs))]
+    return Translation(name, names, inputs, block, structure)
+
+
+def _made(function: Callable[..., Any], random: Random) -> Native:
+    """The function on tensors that is made of one on arrays."""
+    if hasattr(function, "native_function"):
+        return cast_to(Native, function)
+    if random not in (None, "distribution"):
+        raise ValueError(f'random is None or "distribution", not {random!r}')
+
+    def translate(*args: Any, **kwargs: Any) -> Translation:
+        return _translation(made, random, args, kwargs)
+
+    def inline(*args: Any, **kwargs: Any) -> Any:
+        return translate(*args, **kwargs).structure
+
+    compiled = tf.function(inline, autograph=False)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if not tf.executing_eagerly():
+            return inline(*args, **kwargs)
+        args, kwargs = tf.nest.map_structure(_as_tensor, (args, kwargs))
+        return compiled(*args, **kwargs)
+
+    functools.update_wrapper(run, function)
+    made: Any = tf.autograph.experimental.do_not_convert(run)
+    made.native_function, made.translate, made.refusal = function, translate, None
+    return cast_to(Native, made)
+
+
+def refusals() -> list[tuple[Any, Untranslatable]]:
+    """The functions that could not be translated in this process, with the reasons."""
+    with _lock:
+        return list(_refusals)
+
+
+def array_from(tensor: Any) -> Any:
+    """What a NumPy function sees of a tensor: an array, or a scalar."""
+    if tensor.dtype == tf.string:
+        raise Untranslatable("text has no equal among NumPy's dtypes of numbers")
+    if tensor.shape.rank is None:
+        raise Untranslatable("the number of axes of an argument is not known")
+    checked(np.dtype(tensor.dtype.as_numpy_dtype))
+    return result(tensor, "scalar") if tensor.shape.rank == 0 else fresh(tensor)
+
+
+def _as_tensor(value: Any) -> Any:
+    return tf.constant(value) if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _arrays(value: Any, inputs: list[Any]) -> Any:
+    def one(each: Any) -> Any:
+        if isinstance(each, (np.ndarray, np.generic)):
+            each = tf.constant(each)
+        if isinstance(each, tf.Variable):
+            each = tf.convert_to_tensor(each)
+        if not tf.is_tensor(each):
+            return each
+        inputs.append(each)
+        return array_from(each)
+
+    return tf.nest.map_structure(one, value)
+
+
+def _tensors(value: Any) -> Any:
+    """What the function returns, as tensors."""
+    if isinstance(value, ArrayList):
+        value = value.array
+    elif isinstance(value, Lazy):
+        value = list(value)
+    if isinstance(value, Array):
+        # The result is a tensor of the graph, also where it is an argument or known.
+        return as_tensor(
+            cast(read(value), value.dtype if value._kind != "python" else _dtype(value))
+        )
+    if isinstance(value, (np.ndarray, np.generic, bool, int, float, complex)):
+        plain = np.asarray(value)
+        checked(plain.dtype)
+        return ops.call("tf.constant", plain)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*[_tensors(each) for each in value])
+    if isinstance(value, (list, tuple)):
+        return type(value)(_tensors(each) for each in value)
+    if isinstance(value, dict):
+        return {key: _tensors(each) for key, each in value.items()}
+    if value is None:
+        return None
+    raise Untranslatable(f"the function returns {type(value).__name__}, which is no tensor")
+
+
+def _dtype(value: Array) -> Any:
+    return read(value).dtype.as_numpy_dtype
+
+
+@overload
+def native(func: Callable[..., Any], *, random: Random = None) -> Native: ...
+
+
+@overload
+def native(*, random: Random = None) -> Callable[[Callable[..., Any]], Native]: ...
+
+
+def native(func: Callable[..., Any] | None = None, *, random: Random = None) -> Any:
+    """A function on NumPy arrays as a function on tensors, made of TensorFlow's ops.
+
+    The ops have NumPy's dtypes, shapes and values. Also a decorator. `random="distribution"`
+    lets NumPy's random numbers become TensorFlow's: other numbers of the same distribution.
+    Calling the result raises `Untranslatable` for what cannot be said in ops, naming the line.
+    """
+    if func is None:
+        return functools.partial(native, random=random)
+    # AutoGraph would rewrite the translator itself.
+    return tf.autograph.experimental.do_not_convert(_made)(func, random)
+
+
+def numpy_function(
+    func: Callable[..., Any],
+    inp: Sequence[Any],
+    Tout: Any,
+    stateful: bool = True,
+    name: str | None = None,
+    *,
+    random: Random = None,
+    fallback: bool = True,
+) -> Any:
+    """`tf.numpy_function`, as TensorFlow ops wherever the function can be said in them.
+
+    What cannot is called through `tf.numpy_function`, and the reason is kept in
+    `native.refusals()`; with `fallback=False` it raises `Untranslatable` instead.
+    """
+    # AutoGraph would rewrite the translator itself.
+    plainly = tf.autograph.experimental.do_not_convert(_numpy_function)
+    return plainly(func, inp, Tout, stateful, name, random, fallback)
+
+
+def _numpy_function(
+    func: Any, inp: Any, Tout: Any, stateful: bool, name: str | None, random: Random, fallback: bool
+) -> Any:
+    translated = native(func, random=random)
+    tensors = [tf.convert_to_tensor(each) for each in inp]
+    try:
+        with tf.name_scope(name or "numpy_function"):
+            return _with_dtypes(translated(*tensors), Tout, translated)
+    except Untranslatable:
+        if not fallback:
+            raise
+    return tf.numpy_function(
+        translated.native_function, tensors, Tout, stateful=stateful, name=name
+    )
+
+
+def _with_dtypes(found: Any, Tout: Any, made: Native) -> Any:
+    """The results in the form of `tf.numpy_function`, if their dtypes are those it was told."""
+    wanted = [tf.as_dtype(each) for each in (Tout if isinstance(Tout, (list, tuple)) else [Tout])]
+    several = isinstance(found, (list, tuple))
+    if several and not isinstance(Tout, (list, tuple)):
+        found = _stacked(found)
+        several = False
+    values = list(found) if several else [found]
+    if values == [None] and not wanted:
+        return []
+    dtypes = [each.dtype if tf.is_tensor(each) else None for each in values]
+    if dtypes != wanted:
+        names = ", ".join(each.name if each else "nothing" for each in dtypes)
+        error = Untranslatable(f"the function returns {names}, not what Tout says")
+        made.refusal = error
+        with _lock:
+            _refusals.append((made.native_function, error))
+        raise error
+    return values if isinstance(Tout, (list, tuple)) else values[0]
+
+
+def _stacked(found: Any) -> Any:
+    try:
+        return tf.stack(list(found))
+    except (ValueError, TypeError) as error:
+        raise Untranslatable(f"a list that is no array: {error}") from error
+
+
+native.refusals = refusals  # type: ignore[attr-defined]
+
+__all__ = ["Native", "Translation", "array_from", "native", "numpy_function", "refusals"]

@@ -1,0 +1,1 @@
+"""Runs a user's Python function on traced arrays, statement by statement."""

@@ -1,0 +1,225 @@
+"""`for` and `while`: run here where the course is known, else in the graph."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from unslow.native import ops
+from unslow.native.interpreter.expressions import evaluate
+from unslow.native.interpreter.flow import BREAK, CONTINUE, NORMAL, RETURN, Flow
+from unslow.native.interpreter.frames import Frame
+from unslow.native.interpreter.source import leaves
+from unslow.native.tracing.array import Array, is_traced, outside
+from unslow.native.tracing.control import branch, loop, truth
+from unslow.native.tracing.merging import MISSING
+from unslow.native.tracing.sequences import Sequence, sequence_of
+from unslow.native.tracing.state import Variables, session
+from unslow.native.untranslatable import Untranslatable
+
+UNROLLED = 16
+"""Up to so many rounds are written one after the other."""
+
+MOST = 1024
+"""More rounds than these are not written one after the other if they make ops."""
+
+Execute = Callable[[list[Any], Frame], Flow]
+ESCAPES = (ast.Return, ast.Break, ast.Continue)
+
+
+def run_for(node: ast.For, frame: Frame, execute: Execute, assign_to: Callable[..., None]) -> Flow:
+    """A `for` statement."""
+    iterable = evaluate(node.iter, frame)
+    if isinstance(iterable, np.ndarray):
+        iterable = outside(iterable)
+    sequence = sequence_of(iterable)
+    if sequence is None:
+        values = list(iterable)
+        sequence = Sequence(len(values), lambda index: values[index], uniform=False)
+
+    def one(index: Any) -> Flow:
+        assign_to(node.target, sequence.get(index), frame)
+        return execute(node.body, frame)
+
+    escapes = leaves(node.body, (ast.Return, ast.Break))
+    if isinstance(sequence.length, Array):
+        flow = _in_graph(0, sequence.length, one, escapes)
+    else:
+        flow = _counted(sequence, one, escapes, frame)
+    return _after(flow, node, frame, execute)
+
+
+def _counted(sequence: Sequence, one: Callable[[Any], Flow], escapes: bool, frame: Frame) -> Flow:
+    """A loop with a known number of rounds."""
+    length = int(sequence.length)
+    tried = False
+    for index in range(length):
+        left = length - index
+        made = ops.count()
+        if (
+            escapes
+            and sequence.uniform
+            and left > UNROLLED
+            and not tried
+            and _may_leave(one, index)
+        ):
+            return _in_graph(index, length, one, escapes)
+        flow = one(index)
+        if is_traced(flow.kind):
+            return _unrolled(flow, index + 1, length, one)
+        if flow.kind in (BREAK, RETURN):
+            return flow
+        if ops.count() == made or left - 1 <= UNROLLED or tried or not sequence.uniform:
+            if ops.count() != made and left > MOST:
+                raise Untranslatable(f"a loop of {length} rounds that the graph cannot run")
+            continue
+        tried = True
+        # This round has fixed what kinds of values the variables have.
+        try:
+            return _in_graph(index + 1, length, one, escapes)
+        except Untranslatable:
+            if left > MOST:
+                raise
+    return NORMAL
+
+
+def _may_leave(one: Callable[[Any], Flow], index: int) -> bool:
+    """Whether a round would end the loop, or not, on the course of the graph."""
+    from unslow.native.tracing.control import tried
+    from unslow.native.tracing.state import isolated
+
+    flow: Flow = tried(lambda: isolated(lambda: one(index))[0])
+    return is_traced(flow.kind)
+
+
+def _unrolled(flow: Flow, index: int, length: int, one: Callable[[Any], Flow]) -> Flow:
+    """The rest of a loop of which a round may have been the last."""
+    if index == length:
+        return flow
+    before = flow
+
+    def go_on() -> Flow:
+        following = one(index)
+        if is_traced(following.kind):
+            return _unrolled(following, index + 1, length, one)
+        if following.kind in (BREAK, RETURN):
+            return following
+        return _unrolled(Flow(0, MISSING), index + 1, length, one)
+
+    if not is_traced(flow.kind):
+        return go_on()
+    goes_on = (flow.kind == NORMAL.kind) | (flow.kind == CONTINUE)
+    return branch(truth(goes_on), go_on, lambda: before)  # type: ignore[no-any-return]
+
+
+def _in_graph(start: Any, length: Any, one: Callable[[Any], Flow], escapes: bool) -> Flow:
+    """Rounds from `start` on, in a loop of the graph."""
+    counter = _counter(index=start)
+
+    def test() -> Any:
+        below = counter.values["index"] < length
+        return _and_goes_on(below, counter, escapes)
+
+    def body() -> None:
+        index = counter.values["index"]
+        counter.assign("index", index + 1)
+        _note_flow(counter, one(index))
+
+    return _loop(counter, test, body)
+
+
+def run_while(node: ast.While, frame: Frame, execute: Execute) -> Flow:
+    """A `while` statement."""
+    escapes = leaves(node.body, (ast.Return, ast.Break))
+    if any(isinstance(each, ast.NamedExpr) for each in ast.walk(node.test)):
+        raise Untranslatable("a name is given a value in the test of a loop")
+    rounds = 0
+    while True:
+        test = truth(evaluate(node.test, frame))
+        if is_traced(test) or (test and escapes and _leaves_now(node, frame, execute)):
+            return _after(_while_in_graph(node, frame, execute, escapes), node, frame, execute)
+        if not test:
+            return _after(NORMAL, node, frame, execute)
+        made = ops.count()
+        flow = execute(node.body, frame)
+        if is_traced(flow.kind):
+            raise Untranslatable("the course of a loop is known only when the graph runs")
+        if flow.kind in (BREAK, RETURN):
+            return _after(flow, node, frame, execute)
+        rounds += ops.count() != made
+        if rounds > MOST:
+            raise Untranslatable(f"a loop of more than {MOST} rounds")
+
+
+def _leaves_now(node: ast.While, frame: Frame, execute: Execute) -> bool:
+    return _may_leave(lambda index: execute(node.body, frame), 0)
+
+
+def _while_in_graph(node: ast.While, frame: Frame, execute: Execute, escapes: bool) -> Flow:
+    counter = _counter()
+
+    def test() -> Any:
+        if not escapes:
+            return truth(evaluate(node.test, frame))
+        goes_on = truth(counter.values["kind"] == NORMAL.kind)
+        return branch(goes_on, lambda: truth(evaluate(node.test, frame)), lambda: False)
+
+    return _loop(counter, test, lambda: _note_flow(counter, execute(node.body, frame)))
+
+
+def _counter(**values: Any) -> Variables:
+    counter = Variables()
+    for name, value in {"kind": 0, "value": MISSING, **values}.items():
+        counter.assign(name, value)
+    return counter
+
+
+def _and_goes_on(test: Any, counter: Variables, escapes: bool) -> Any:
+    if not escapes:
+        return test
+    goes_on = truth(counter.values["kind"] == NORMAL.kind)
+    return branch(truth(test), lambda: goes_on, lambda: False)
+
+
+def _note_flow(counter: Variables, flow: Flow) -> None:
+    if not is_traced(flow.kind):
+        if flow.kind in (BREAK, RETURN):
+            counter.assign("kind", flow.kind)
+            counter.assign("value", flow.value)
+        return
+    is_on = truth(flow.kind == CONTINUE)
+    counter.assign("kind", branch(is_on, lambda: 0, lambda: flow.kind))
+    counter.assign("value", flow.value)
+
+
+def _loop(counter: Variables, test: Callable[[], Any], body: Callable[[], None]) -> Flow:
+    stack = session().stack
+    stack.append(counter)
+    loop(test, body)
+    stack.remove(counter)
+    return Flow(counter.values["kind"], counter.values["value"])
+
+
+def _after(flow: Flow, node: Any, frame: Frame, execute: Execute) -> Flow:
+    """The flow behind a loop: a `break` ends there."""
+    if not is_traced(flow.kind):
+        if flow.kind == RETURN:
+            return flow
+        if flow.kind == BREAK:
+            return NORMAL
+        return execute(node.orelse, frame) if node.orelse else NORMAL
+    if node.orelse:
+        kept = flow
+        flow = branch(
+            truth((flow.kind == BREAK) | (flow.kind == RETURN)),
+            lambda: kept,
+            lambda: execute(node.orelse, frame),
+        )
+    if not leaves(node.body, (ast.Return,)) and not leaves(node.orelse, ESCAPES):
+        return NORMAL
+    returned = truth(flow.kind == RETURN) if is_traced(flow.kind) else flow.kind == RETURN
+    kind = branch(returned, lambda: RETURN, lambda: 0)
+    return Flow(kind, flow.value)

@@ -1,0 +1,1 @@
+"""NumPy's functions as TensorFlow's ops, one module a family. A module is found by being here."""

@@ -1,0 +1,32 @@
+"""A NumPy function as TensorFlow source that stands by itself, and that source run again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from unslow.native.function import Random, native
+from unslow.native.printing import source_of
+
+
+def translated(function: Callable[..., Any], specs: Sequence[Any], random: Random = None) -> str:
+    """The source of a function of TensorFlow that does what a NumPy function does.
+
+    `specs`: a `tf.TensorSpec` for each argument; sizes may be open.
+
+    Raises:
+        Untranslatable: it has no equal in TensorFlow's ops.
+    """
+    with tf.Graph().as_default():
+        given = [tf.compat.v1.placeholder(each.dtype, each.shape) for each in specs]
+        return source_of(native(function, random=random).translate(*given))
+
+
+def loaded(source: str, specs: Sequence[Any]) -> Callable[..., Any]:
+    """What such source defines, compiled for tensors like these."""
+    names: dict[str, Any] = {}
+    exec(compile(source, "<translation>", "exec"), names)
+    (found,) = (each for name, each in names.items() if callable(each) and not name.startswith("_"))
+    return tf.function(found, input_signature=list(specs), autograph=False)  # type: ignore[no-any-return]

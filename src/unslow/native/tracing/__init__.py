@@ -1,0 +1,1 @@
+"""Arrays whose values are known only when the graph runs."""

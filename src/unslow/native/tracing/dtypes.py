@@ -1,0 +1,128 @@
+"""Dtypes as NumPy has them: stand-ins, casts, and which ops have kernels for what."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from unslow.native import ops
+from unslow.native.tracing.views import is_known
+from unslow.native.untranslatable import Untranslatable
+
+NEW_PROMOTION = int(np.__version__.split(".")[0]) >= 2
+"""Since NumPy 2 the values of Python's numbers play no part in promotion."""
+
+NARROW = {np.dtype(name) for name in ("int8", "int16", "uint8", "uint16")}
+
+
+def dtype_of(value: Any) -> np.dtype[Any]:
+    """The dtype of a NumPy value or a tensor.
+
+    Raises:
+        Untranslatable: NumPy has no such dtype, or it is no dtype of numbers.
+    """
+    return checked(np.dtype(value.dtype if is_known(value) else value.dtype.as_numpy_dtype))
+
+
+def checked(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype, if both sides have it.
+
+    Raises:
+        Untranslatable: they do not.
+    """
+    if dtype.kind not in "biufc" or (dtype.itemsize > 8 and dtype.name != "complex128"):
+        raise Untranslatable(f"the dtype {dtype} has no equal in TensorFlow")
+    native: np.dtype[Any] = dtype.newbyteorder("=")
+    return native
+
+
+def cast(value: Any, dtype: Any) -> Any:
+    """`value.astype(dtype)` of a NumPy value or a tensor, as NumPy does it.
+
+    A float too large for an integer has no defined value in NumPy; where it fits 32 bits, it
+    wraps here as it does there.
+    """
+    dtype = checked(np.dtype(dtype))
+    if is_known(value):
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return np.asarray(value).astype(dtype)
+    source = dtype_of(value)
+    if source == dtype:
+        return value
+    if source.kind == "c" and dtype.kind != "c":
+        value = (
+            ops.call("tf.not_equal", value, np.zeros((), source))
+            if dtype.kind == "b"
+            else ops.call("tf.math.real", value)
+        )
+        return cast(value, dtype)
+    if source.kind == "f" and dtype in NARROW:
+        value = ops.call("tf.cast", value, tf.int32)
+    elif source.kind == "f" and dtype == np.uint32:
+        value = ops.call("tf.cast", value, tf.int64)
+    return ops.call("tf.cast", value, tf.as_dtype(dtype))
+
+
+@functools.cache
+def has_kernel(name: str, *dtypes: str) -> bool:
+    """Whether the op runs on vectors of these dtypes, here, on the CPU."""
+    arguments: list[Any] = [np.ones(2, dtype) for dtype in dtypes]
+    with ops.recorded(None), tf.init_scope(), tf.device("CPU:0"):
+        try:
+            ops.call(name, *[tf.constant(argument) for argument in arguments])
+        except (TypeError, ValueError, tf.errors.OpError):
+            return False
+    return True
+
+
+_WIDER = {
+    "bool": ("uint8", "int32"),
+    "int8": ("int16", "int32", "int64"),
+    "int16": ("int32", "int64"),
+    "int32": ("int64",),
+    "uint8": ("int16", "int32", "int64"),
+    "uint16": ("int32", "int64"),
+    "uint32": ("int64",),
+    "float16": ("float32",),
+    "float32": ("float64",),
+}
+
+
+def elementwise(name: str, *values: Any) -> Any:
+    """Call an op on tensors of one dtype, in a wider one where it has no kernel for theirs.
+
+    What the op gives in the same dtype comes back in the same dtype: what overflows wraps.
+
+    Raises:
+        Untranslatable: no kernel will do.
+    """
+    dtype = dtype_of(values[0])
+    if has_kernel(name, *[dtype.name] * len(values)):
+        return ops.call(name, *values)
+    for wider in _WIDER.get(dtype.name, ()):
+        if has_kernel(name, *[wider] * len(values)):
+            result = ops.call(name, *[cast(value, wider) for value in values])
+            return cast(result, dtype) if dtype_of(result).name == wider else result
+    raise Untranslatable(f"{name} has no kernel for {dtype}")
+
+
+def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run NumPy on stand-ins, whose values mean nothing, without its warnings.
+
+    Raises:
+        Untranslatable: NumPy refuses such arguments.
+    """
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            return function(*args, **kwargs)
+        except Untranslatable:
+            raise
+        except Exception as error:
+            raise Untranslatable(f"NumPy raises {type(error).__name__}: {error}") from error

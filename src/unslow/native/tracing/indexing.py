@@ -1,0 +1,386 @@
+"""`array[key]` and `array[key] = value`, with keys of every kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unslow.native import kit, ops
+from unslow.native.tracing import views
+from unslow.native.tracing.array import Array, fresh, ndim, read, result, view, write
+from unslow.native.tracing.dtypes import cast, dtype_of
+from unslow.native.tracing.sequences import Sequence
+from unslow.native.tracing.views import as_tensor, is_known, sizes
+from unslow.native.untranslatable import Untranslatable
+
+SLICE = slice(None)
+
+
+@dataclass(eq=False)
+class Picked:
+    """An index that is an array: of integers, or a mask over `len(mask.shape)` axes."""
+
+    values: Any
+
+    @property
+    def is_mask(self) -> bool:
+        return dtype_of(self.values).kind == "b"
+
+    @property
+    def axes(self) -> int:
+        return len(self.values.shape) if self.is_mask else 1
+
+
+def _number(value: Any) -> Any:
+    """A number in an index: an integer or a tensor."""
+    if isinstance(value, Array):
+        plain = read(value)
+        if dtype_of(plain).kind not in "iu":
+            raise Untranslatable("NumPy raises IndexError: an index is no integer")
+        return int(plain) if is_known(plain) else cast(plain, "int64")
+    return value.__index__()
+
+
+def _slice(part: slice) -> slice:
+    return slice(
+        *[None if each is None else _number(each) for each in (part.start, part.stop, part.step)]
+    )
+
+
+def _part(part: Any) -> Any:
+    if part is None or part is Ellipsis:
+        return part
+    if isinstance(part, slice):
+        return _slice(part)
+    if isinstance(part, (list, tuple, Sequence)):
+        if isinstance(part, (list, tuple)) and not len(part):
+            return Picked(np.zeros(0, np.int64))
+        part = kit.array_of(part)
+    if isinstance(part, np.ndarray):
+        part = fresh(part)
+    if isinstance(part, (bool, np.bool_)):
+        raise Untranslatable("a single truth value as an index")
+    if isinstance(part, Array):
+        plain = read(part)
+        kind = dtype_of(plain).kind
+        if kind not in "iub":
+            raise Untranslatable("NumPy raises IndexError: arrays used as indices must be integers")
+        if ndim(part) or kind == "b":
+            if not ndim(part):
+                raise Untranslatable("a single truth value as an index")
+            return Picked(plain)
+        return _number(part)
+    if not hasattr(part, "__index__"):
+        raise Untranslatable(f"NumPy raises IndexError: {type(part).__name__} is no index")
+    return part.__index__()
+
+
+def parts_of(array: Array, key: Any) -> list[Any]:
+    """The parts of a key, with `...` written out as slices, one for each axis or new axis."""
+    given = list(key) if isinstance(key, tuple) else [key]
+    parts = [_part(part) for part in given]
+    used = sum(
+        part.axes if isinstance(part, Picked) else 1
+        for part in parts
+        if part is not None and part is not Ellipsis
+    )
+    rank = ndim(array)
+    if used > rank:
+        raise Untranslatable("NumPy raises IndexError: too many indices")
+    dots = [place for place, part in enumerate(parts) if part is Ellipsis]
+    if len(dots) > 1:
+        raise Untranslatable("NumPy raises IndexError: an index has one ellipsis at most")
+    place = dots[0] if dots else len(parts)
+    written = parts[:place] + [SLICE] * (rank - used) + parts[place + 1 :]
+    _check(read(array), written)
+    return written
+
+
+def _check(value: Any, parts: list[Any]) -> None:
+    """Refuse what is out of range for sure."""
+    axis = 0
+    static = list(value.shape) if is_known(value) else value.shape.as_list()
+    for part in parts:
+        if part is None:
+            continue
+        if isinstance(part, slice) and part.step is not None and not isinstance(part.step, int):
+            raise Untranslatable("the step of a slice must be known")
+        if isinstance(part, slice) and part.step == 0:
+            raise Untranslatable("NumPy raises ValueError: slice step cannot be zero")
+        size = static[axis]
+        if size is not None:
+            numbers = part if isinstance(part, int) else None
+            if isinstance(part, Picked) and not part.is_mask and is_known(part.values):
+                numbers = part.values
+            if numbers is not None and np.any((numbers >= np.int64(size)) | (numbers < -size)):
+                raise Untranslatable("NumPy raises IndexError: an index is out of bounds")
+        axis += part.axes if isinstance(part, Picked) else 1
+
+
+def take(array: Array, key: Any) -> Any:
+    """`array[key]`."""
+    parts = parts_of(array, key)
+    if not any(isinstance(part, Picked) for part in parts):
+        given = key if isinstance(key, tuple) else (key,)
+        lens = views.Index(tuple(parts))
+        if all(part is not Ellipsis and part is not None for part in given) and not any(
+            part is None or isinstance(part, slice) for part in parts
+        ):
+            return result(lens.get(read(array)), "scalar")
+        return view(array, lens)
+    return fresh(_gathered(read(array), parts))
+
+
+def _simple(parts: list[Any]) -> tuple[Any, ...]:
+    """The basic part of a key: what picks by arrays, or by one number, takes all."""
+    return tuple(part if part is None or isinstance(part, slice) else SLICE for part in parts)
+
+
+def _spread(parts: list[Any]) -> list[Any]:
+    """Masks as one array of integers for each of their axes."""
+    spread = []
+    for part in parts:
+        if isinstance(part, Picked) and part.is_mask:
+            if is_known(part.values):
+                spread += [Picked(each) for each in np.nonzero(part.values)]
+                continue
+            where = ops.call("tf.where", part.values)
+            columns = len(part.values.shape)
+            spread += [Picked(ops.index(where, (SLICE, column))) for column in range(columns)]
+        else:
+            spread.append(part)
+    return spread
+
+
+def _picks(value: Any, parts: list[Any]) -> tuple[list[int], list[Any]]:
+    """The axes that arrays or numbers pick from, and what they pick, counted from 0."""
+    axes, picks = [], []
+    all_sizes = sizes(value)
+    for axis, part in enumerate(parts):
+        if part is None or isinstance(part, slice):
+            continue
+        picked = part.values if isinstance(part, Picked) else part
+        axes.append(axis)
+        picks.append(_from_zero(picked, all_sizes[axis]))
+    return axes, picks
+
+
+def _from_zero(picked: Any, size: Any) -> Any:
+    """Indices with those from the end counted from the start."""
+    if isinstance(picked, int):
+        picked = np.asarray(picked, np.int64)
+    picked = cast(picked, "int64")
+    if is_known(picked):
+        if isinstance(size, int):
+            return np.where(picked < 0, picked + size, picked)
+        if not np.any(picked < 0):
+            return picked
+    picked = as_tensor(picked)
+    below = ops.call("tf.less", picked, np.int64(0))
+    return ops.call("tf.where", below, ops.call("tf.add", picked, kit.size_tensor(size)), picked)
+
+
+def _rank(value: Any) -> int:
+    return len(value.shape)
+
+
+def _together(parts: list[Any], axes: list[int]) -> bool:
+    return axes == list(range(axes[0], axes[0] + len(axes)))
+
+
+def _others(parts: list[Any], masks: list[Any]) -> list[Any]:
+    """What picks by numbers, or by arrays other than the masks."""
+    return [
+        part
+        for part in parts
+        if not (part is None or isinstance(part, slice) or any(part is mask for mask in masks))
+    ]
+
+
+def _place(parts: list[Any], wanted: Any) -> int:
+    return next(place for place, part in enumerate(parts) if part is wanted)
+
+
+def _gathered(value: Any, parts: list[Any]) -> Any:
+    """The elements that a key with arrays picks."""
+    masks = [part for part in parts if isinstance(part, Picked) and part.is_mask]
+    others = _others(parts, masks)
+    if len(masks) == 1 and not others and all(part is not None for part in parts):
+        place = _place(parts, masks[0])
+        expanded = parts[:place] + [SLICE] * masks[0].axes + parts[place + 1 :]
+        value = as_tensor(views.Index(tuple(expanded)).get(value))
+        return ops.call("tf.boolean_mask", value, as_tensor(masks[0].values), axis=place)
+    parts = _spread(parts)
+    value = as_tensor(views.Index(_simple(parts)).get(value))
+    axes, picks = _picks(value, parts)
+    if len(axes) == 1:
+        return _gather(value, picks[0], axes[0])
+    if _together(parts, axes) and _is_mesh(picks):
+        for axis, pick in zip(axes, picks, strict=True):
+            value = _gather(value, views.reshape(pick, [-1]), axis)
+        return value
+    rest = [axis for axis in range(_rank(value)) if axis not in axes]
+    value = (
+        ops.call("tf.transpose", value, axes + rest) if axes != list(range(len(axes))) else value
+    )
+    picks = _broadcast(picks)
+    others = [size for axis, size in enumerate(sizes(value)) if axis >= len(axes)]
+    if any(isinstance(size, int) and size == 0 for size in others):
+        # The op takes nothing out of nothing only where nothing is asked for.
+        shape = views.static_shape([*sizes(picks[0]), *others])
+        gathered = ops.call("tf.zeros", shape, dtype_of(value).name)
+    else:
+        gathered = ops.call("tf.gather_nd", value, ops.call("tf.stack", picks, axis=-1))
+    front = _rank(picks[0])
+    if _together(parts, axes) and axes[0]:
+        return ops.call("tf.transpose", gathered, _moved(front, axes[0], _rank(gathered)))
+    return gathered
+
+
+def _moved(front: int, place: int, rank: int) -> list[int]:
+    """The order of axes that puts the first `front` ones behind `place` others."""
+    return [
+        *range(front, front + place),
+        *range(front),
+        *range(front + place, rank),
+    ]
+
+
+def _broadcast(picks: list[Any]) -> list[Any]:
+    shape = kit.broadcast_shape(*[sizes(pick) for pick in picks])
+    return [as_tensor(kit.broadcast_to(pick, shape)) for pick in picks]
+
+
+def _is_mesh(picks: list[Any]) -> bool:
+    """Whether each array varies along an axis of its own, in their order."""
+    for place, pick in enumerate(picks):
+        shape = list(pick.shape)
+        if len(shape) != len(picks):
+            return False
+        if any(size != 1 for axis, size in enumerate(shape) if axis != place):
+            return False
+    return True
+
+
+def _gather(value: Any, pick: Any, axis: int) -> Any:
+    """Elements along one axis; a known run of indices is a slice."""
+    if is_known(pick) and pick.ndim == 1 and len(pick) > 1:
+        steps = np.unique(np.diff(pick))
+        if len(steps) == 1 and steps[0] != 0:
+            step = int(steps[0])
+            stop: int | None = int(pick[-1]) + (1 if step > 0 else -1)
+            part = slice(int(pick[0]), None if stop is not None and stop < 0 else stop, step)
+            if isinstance(sizes(value)[axis], int):
+                return ops.index(value, (SLICE,) * axis + (part,))
+    return ops.call("tf.gather", value, pick, axis=axis)
+
+
+def assign(array: Array, key: Any, value: Any) -> None:
+    """`array[key] = value`."""
+    if array._kind != "array":
+        raise Untranslatable("NumPy raises TypeError: a scalar does not support item assignment")
+    parts = parts_of(array, key)
+    dtype = dtype_of(read(array))
+    if not isinstance(value, Array) and isinstance(value, (int, np.integer)):
+        kit.quietly(lambda: np.zeros(1, dtype).__setitem__(0, value))
+    new = cast(kit.value_of(value), dtype)
+    if not any(isinstance(part, Picked) for part in parts):
+        target = view(array, views.Index(tuple(parts)))
+        write(target, fitted(new, sizes(read(target))))
+        return
+    masks = [part for part in parts if isinstance(part, Picked) and part.is_mask]
+    others = _others(parts, masks)
+    if len(masks) == 1 and not others and all(part is not None for part in parts):
+        place = _place(parts, masks[0])
+        expanded = parts[:place] + [SLICE] * masks[0].axes + parts[place + 1 :]
+        target = view(array, views.Index(tuple(expanded)))
+        if _rank(new) <= _rank(read(target)) - masks[0].axes - place:
+            _assign_where(target, masks[0], place, new)
+            return
+        parts = [masks[0] if i == place else p for i, p in enumerate(parts)]
+    unique = len(masks) == 1 and not others
+    parts = _spread(parts)
+    target = view(array, views.Index(_simple(parts)))
+    write(target, _scattered(read(target), parts, new, unique))
+
+
+def fitted(value: Any, shape: list[Any]) -> Any:
+    """The value broadcast to what it is assigned to, without leading axes of one element."""
+    extra = _rank(value) - len(shape)
+    if extra > 0:
+        if any(size != 1 for size in list(value.shape)[:extra]):
+            raise Untranslatable("NumPy raises ValueError: it does not broadcast to the target")
+        value = views.reshape(value, sizes(value)[extra:])
+    kit.broadcast_shape_into(sizes(value), shape)
+    return kit.broadcast_to(value, shape)
+
+
+def _assign_where(target: Array, mask: Picked, place: int, new: Any) -> None:
+    """One value, or one for each place behind the mask, wherever the mask holds."""
+    old = as_tensor(read(target))
+    behind = _rank(old) - place - mask.axes
+    shape = sizes(mask.values)
+    where = views.reshape(mask.values, [1] * place + shape + [1] * behind)
+    write(target, ops.call("tf.where", as_tensor(where), as_tensor(new), old))
+
+
+def _scattered(old: Any, parts: list[Any], new: Any, unique: bool) -> Any:
+    """The old values with new ones where arrays pick; of equal places the last one counts."""
+    old = as_tensor(old)
+    if any(isinstance(size, int) and size == 0 for size in sizes(old)):
+        return old
+    axes, picks = _picks(old, parts)
+    rank = _rank(old)
+    rest = [axis for axis in range(rank) if axis not in axes]
+    order = axes + rest
+    moved = ops.call("tf.transpose", old, order) if order != list(range(rank)) else old
+    known = all(is_known(pick) for pick in picks)
+    shape = kit.broadcast_shape(*[sizes(pick) for pick in picks])
+    picks = [kit.broadcast_to(pick, shape) for pick in picks]
+    all_sizes = sizes(old)
+    rest_sizes = [all_sizes[axis] for axis in rest]
+    place = axes[0] if _together(parts, axes) else 0
+    seen = rest_sizes[:place] + shape + rest_sizes[place:]
+    single = unique or _rank(new) == 0
+    new = as_tensor(fitted(new, seen))
+    if place:
+        back = [
+            *range(place, place + len(shape)),
+            *range(place),
+            *range(place + len(shape), len(seen)),
+        ]
+        new = ops.call("tf.transpose", new, back)
+    if known:
+        together = np.stack([np.asarray(pick).reshape(-1) for pick in picks], axis=-1)
+        single = single or len(np.unique(together, axis=0)) == len(together)
+    if single or not shape:
+        index = ops.call("tf.stack", [as_tensor(pick) for pick in picks], axis=-1)
+        moved = ops.call("tf.tensor_scatter_nd_update", moved, index, new)
+    else:
+        moved = _last_wins(moved, [as_tensor(pick) for pick in picks], new, len(axes))
+    if order != list(range(rank)):
+        moved = views.Transpose(order).put(old, moved)
+    return moved
+
+
+def _last_wins(old: Any, picks: list[Any], new: Any, picked: int) -> Any:
+    """A scatter in which, of updates of one place, the last is the one that stays."""
+    all_sizes = sizes(old)
+    rest = all_sizes[picked:]
+    place: Any = ops.call("tf.zeros_like", picks[0])
+    for pick, size in zip(picks, all_sizes[:picked], strict=True):
+        place = ops.call("tf.add", ops.call("tf.multiply", place, kit.size_tensor(size)), pick)
+    place = views.reshape(place, [-1])
+    count = sizes(place)[0]
+    order = ops.call("tf.range", kit.size_tensor(count))
+    total = kit.product(all_sizes[:picked])
+    none = ops.call("tf.fill", views.static_shape([total]), np.int64(-1))
+    index = ops.call("tf.expand_dims", place, -1)
+    winner = ops.call("tf.tensor_scatter_nd_max", none, index, order)
+    flat = views.reshape(old, [total, *rest])
+    new = views.reshape(new, [count, *rest])
+    chosen = ops.call("tf.gather", new, ops.call("tf.maximum", winner, np.int64(0)))
+    won = views.reshape(ops.call("tf.greater_equal", winner, np.int64(0)), [-1] + [1] * len(rest))
+    return views.reshape(ops.call("tf.where", won, chosen, flat), all_sizes)
