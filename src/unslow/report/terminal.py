@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 
 from unslow.catalogue.page import count_text, seconds_text
-from unslow.finding import Finding, Proof, Site, saved_seconds, total_seconds
+from unslow.finding import Alternative, Finding, Proof, Site, saved_seconds, total_seconds
 from unslow.recording.data import Program, Recording
 from unslow.report.text import Paint, counted, cut, plain_ratio, printable, wrapped
 
@@ -178,7 +178,8 @@ def _finding(number: int, finding: Finding, wall: float, paint: Paint, width: in
         gap = " " * max(width - len(title) - len(cost), 2)
         lines = [f"{paint.name(title)}{gap}{paint.cost(cost)}", f"    {paint.strong(place)}"]
     lines += wrapped(finding.message, width, 4)
-    lines += _alternatives(finding, width)
+    gains = finding.gain is not None and finding.gain.seconds > 0
+    lines += measured(finding.alternatives, finding.alternatives[0] if gains else None, width)
     if finding.untried:
         lines += wrapped(f"not tried: {finding.untried}", width, 4)
     lines.append(paint.faint(f"    more: unslow explain {finding.code}"))
@@ -200,11 +201,11 @@ def _cost(finding: Finding, wall: float) -> str:
     return f"{count_text(finding.cost.calls)} calls" if finding.cost.calls else ""
 
 
-def _alternatives(finding: Finding, width: int) -> Iterator[str]:
-    """What was tried: a line each, the best marked, by what it was measured on."""
-    gains = finding.gain is not None and finding.gain.seconds > 0
-    best = next(iter(finding.alternatives), None) if gains else None
-    tried = [each for each in finding.alternatives if each.proof is not None or each.failure]
+def measured(
+    alternatives: Iterable[Alternative], best: Alternative | None, width: int
+) -> Iterator[str]:
+    """What was tried: a line each, `best` marked, by what it was measured on."""
+    tried = [each for each in alternatives if each.proof is not None or each.failure]
     names = min(max((len(each.name) for each in tried), default=0), 44)
     inputs = None
     for each in tried:

@@ -67,11 +67,20 @@ class Bridged:
         `function` is called in place of the user's own; `start` before the stage is made.
         """
 
-        def stage(rows: Any) -> Any:
+        def make() -> Callable[..., Columns]:
             start()
+            return self._bridge(function or self.function)
+
+        return self._for_each(name, make, threads, note)
+
+    def _for_each(
+        self, name: str, make: Callable[[], Callable[..., Columns]], threads: int, note: str
+    ) -> Way:
+        """What `make` gives, called for each element in a stage with `threads` calls at once."""
+
+        def stage(rows: Any) -> Any:
             parallel = threads if threads > 1 else None
-            call = self._bridge(function or self.function)
-            return rows.map(call, num_parallel_calls=parallel).batch(len(self._calls))
+            return rows.map(make(), num_parallel_calls=parallel).batch(len(self._calls))
 
         return self._pipeline(name, stage, note)
 
@@ -80,13 +89,12 @@ class Bridged:
         inner = self._each_tensor if self._kind == "py_function" else self._each_array
         return self._of_batch(BATCHED, self._bridge(inner), BATCHED_NOTE)
 
-    def rewritten(self, rewrite: Rewrite) -> Way:
-        """A function that takes the whole batch."""
+    def rewritten(self, rewrite: Rewrite, threads: int = 1) -> Way:
+        """A function that takes the whole batch, or one that takes each element."""
         if not rewrite.in_python:
-
-            def call(*columns: Any) -> Columns:
-                return _listed(rewrite.function(*columns))
-
+            call = _plain(lambda *columns: _listed(rewrite.function(*columns)))
+            if rewrite.each:
+                return self._for_each(rewrite.name, lambda: call, threads, rewrite.note)
             return self._of_batch(rewrite.name, call, rewrite.note)
         way = self._of_batch(rewrite.name, self._bridge(rewrite.function), rewrite.note)
         tried = False
@@ -157,7 +165,7 @@ class Bridged:
         def call(*given: Any) -> Columns:
             return _listed(bridge(function, given, types[0] if self._single else types))
 
-        return tf.autograph.experimental.do_not_convert(call)  # type: ignore[no-any-return]
+        return _plain(call)
 
     def _rows(self) -> list[Columns]:
         """The arguments of each call: copies, as the function may write into them."""
@@ -223,7 +231,7 @@ def trials(
     ways = [bridged.alone()]
     if pipeline and len(chosen) > 1:
         ways.append(bridged.batched())
-        ways += [bridged.rewritten(rewrite) for rewrite in rewrites(chosen[0])]
+        ways += [bridged.rewritten(rewrite, threads) for rewrite in rewrites(chosen[0])]
     else:
         yield Untried("These calls make no batch; only TensorFlow's ops can take their place.")
     yield Trial(
@@ -255,6 +263,13 @@ def times(calls: Sequence[BridgeCall], each: float) -> int:
     size = sum(size_of(call.arguments) for call in calls)
     most = min(BATCH // len(calls), MOST_BYTES // max(1, size))
     return max(1, min(most, int(SECONDS / (len(calls) * each)) if each else most))
+
+
+def _plain(function: Callable[..., Columns]) -> Callable[..., Columns]:
+    """The function as it is for graphs as well: no Python of it becomes ops."""
+    import tensorflow as tf
+
+    return tf.autograph.experimental.do_not_convert(function)  # type: ignore[no-any-return]
 
 
 def _listed(results: Any) -> Columns:

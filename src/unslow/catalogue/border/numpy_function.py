@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from unslow.catalogue.border import _bridges, _facts, _lines, _loops
+from unslow.catalogue.border.rewrites import native_ops
 from unslow.catalogue.page import Page, by_line, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.pipelines import _consumers
-from unslow.finding import Claim, Finding, Site
+from unslow.finding import Alternative, Claim, Finding, Site
 from unslow.recording.data import Bridge, Recording
 from unslow.recording.samples import BridgeCall
 
@@ -286,7 +287,9 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
                     "at a time, however many are asked for. Do it in batches where rows are "
                     "alike, or with TensorFlow ops."
                 )
-                yield self.suspicion(module, call, message, {"where": "pipeline"})
+                yield self.suspicion(
+                    module, call, message, {"where": "pipeline"}, _native(module, call)
+                )
                 continue
             again = module.repetition(call)
             if again is None or module.mode(call) != "compiled" or _is_mapped(module, function):
@@ -297,7 +300,18 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
                 f"{name} leaves the compiled function for Python in every call of it "
                 f"({again.text}). Python in a graph runs under one lock and is not optimised."
             )
-            yield self.suspicion(module, call, message, {"where": "compiled function"})
+            yield self.suspicion(
+                module, call, message, {"where": "compiled function"}, _native(module, call)
+            )
+
+
+def _native(module: Module, call: ast.Call) -> tuple[Alternative, ...]:
+    """The same call of a function that makes ops of the NumPy function where it can."""
+    if call not in set(module.calls_to("tensorflow.numpy_function")):
+        return ()
+    name, imports = module.imported("unslow")
+    edit = module.replace(call.func, f"{name}.numpy_function")
+    return (Alternative(native_ops.NAME, "unsafe", (edit, *imports), note=native_ops.NOTE),)
 
 
 def _claims(recording: Recording, row: Bridge) -> tuple[Claim, ...]:

@@ -25,7 +25,7 @@ class Rewrite:
     It is given what the other is given, each argument stacked along a new first dimension,
     and returns the stacked results in the same order. `in_python`: it takes arrays and is
     called through a bridge once for the batch; else it takes tensors, is made of TensorFlow's
-    ops and is compiled.
+    ops and is compiled. `each`: it takes and returns what the other does, for one element.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Rewrite:
     in_python: bool
     note: str = ""
     safety: Safety = "unsafe"
+    each: bool = False
 
 
 def rewrites(call: BridgeCall) -> Iterator[Rewrite]:
