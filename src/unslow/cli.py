@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from unslow import __version__
-from unslow.commands import check, explain, prove, run
+from unslow.commands import check, explain, native, prove, run
 from unslow.commands.console import ERROR, UsageError, end_by, say
 
 
@@ -51,6 +51,8 @@ def _command(argv: list[str]) -> int:
         return prove.prove(args, target)
     if args.command in ("check", "fix"):
         return check.check(args)
+    if args.command == "native":
+        return native.native(args)
     if args.command == "explain":
         return explain.explain(args.cause)
     return explain.causes(args.output_format)
@@ -65,5 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_parser(commands)
     prove.add_parser(commands)
     check.add_parsers(commands)
+    native.add_parser(commands)
     explain.add_parsers(commands)
     return parser

@@ -1,0 +1,119 @@
+"""Whether a translation of a NumPy function gives what the function gives, and how fast."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unslow.catalogue.border import _bridges
+from unslow.catalogue.trial import Trial
+from unslow.experiment.trials import Outcome, Tell, run_trial
+from unslow.experiment.values.equality import Comparison, judge
+from unslow.experiment.values.snapshot import Snapshot, take
+from unslow.finding import Alternative
+from unslow.recording.samples import BridgeCall
+
+CALLS = 16
+"""Calls that stand for the elements of a pipeline."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of one comparison.
+
+    `name` says what the arguments were. `refused`: what the function itself raised, so that
+    there is nothing to compare with. `failure`: what the translation raised.
+    """
+
+    name: str
+    comparison: Comparison | None = None
+    refused: str = ""
+    failure: str = ""
+
+    @property
+    def is_equal(self) -> bool:
+        return bool(self.refused) or (self.comparison is not None and bool(self.comparison.equal))
+
+
+def check(
+    original: Callable[..., Any],
+    translated: Callable[..., Any],
+    cases: Iterable[tuple[str, tuple[Any, ...]]],
+) -> Iterator[Checked]:
+    """Call both with the same arrays and compare what they return.
+
+    Each is given copies. What the function gives in two calls is compared first: where it
+    differs by itself, only the distribution of its numbers is compared.
+    """
+    for name, arguments in cases:
+        once, why = _called(original, arguments)
+        again, _ = _called(original, arguments)
+        if once is None or again is None:
+            yield Checked(name, refused=why)
+            continue
+        other, why = _called(translated, arguments)
+        if other is None:
+            yield Checked(name, failure=why)
+        else:
+            yield Checked(name, judge(once, again, other))
+
+
+def measure(
+    original: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], seconds: float, tell: Tell
+) -> Iterator[Outcome]:
+    """Measure the function behind a bridge, in a parallel map, against its other ways.
+
+    `arguments`: one or more calls' arrays, alike in dtype and shape.
+    """
+    calls = [_call(original, each) for each in arguments]
+    began = time.perf_counter()
+    _called(original, arguments[0])
+    each = time.perf_counter() - began
+    for trial in _bridges.trials(calls, each, pipeline=True, threads=os.cpu_count() or 1):
+        if isinstance(trial, Trial):
+            for outcome in run_trial(trial, seconds, tell):
+                if isinstance(outcome, Outcome):
+                    yield outcome
+
+
+def best(outcomes: Iterable[Outcome]) -> Alternative | None:
+    """The fastest way with equal results that a program could take, if one is faster."""
+    proven = [
+        outcome.alternative
+        for outcome in outcomes
+        if outcome.offered
+        and (proof := outcome.alternative.proof) is not None
+        and proof.equal
+        and proof.verdict == "faster"
+    ]
+    return max(proven, key=lambda each: each.proof.ratio if each.proof else 0.0, default=None)
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> BridgeCall:
+    import numpy as np
+
+    returned = function(*copy.deepcopy(arguments))
+    single = not isinstance(returned, (list, tuple))
+    results = [np.asarray(each) for each in ([returned] if single else returned)]
+    outputs = tuple((each.dtype, each.shape) for each in results)
+    return BridgeCall(function, arguments, outputs=outputs, single=single)
+
+
+def _called(
+    function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> tuple[Snapshot | None, str]:
+    """What a function returns as arrays, or `None` and what it raises."""
+    import numpy as np
+    import tensorflow as tf
+
+    try:
+        # Overflow and division by zero are part of what is compared.
+        with np.errstate(all="ignore"):
+            returned = function(*copy.deepcopy(arguments))
+        return take(tf.nest.map_structure(np.asarray, returned)), ""
+    except Exception as error:
+        return None, f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
