@@ -41,6 +41,12 @@ def first(values):
     return values.max()
 
 
+def blurred(image):
+    from scipy import ndimage
+
+    return ndimage.gaussian_filter(image, 1.5) if image.ndim == 2 else image
+
+
 class Tools:
     @staticmethod
     def double(values):
@@ -77,6 +83,20 @@ def test_the_source_stands_by_itself_and_is_equal(
     assert np.array_equal(function(image, np.float32(0.25)).numpy(), expected)
     for name in ("as given", "negative numbers", "NaN and infinities", "the ends of the range"):
         assert f"{name:<24}equal" in printed.err
+
+
+def test_functions_of_libraries_are_written_out(
+    program: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    ended = native(f"{program}:blurred", "--input", "float64[9,7]")
+    printed = capsys.readouterr()
+    assert ended == 0, printed.err
+    assert "unslow" not in printed.out
+    assert "scipy" not in printed.out
+    image = np.random.default_rng(0).random((9, 7))
+    function = loaded(printed.out, [tf.TensorSpec((9, 7), tf.float64)])
+    assert np.allclose(function(image).numpy(), ndimage.gaussian_filter(image, 1.5))
 
 
 def test_open_sizes_are_tried_empty_as_well(

@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import printed_by
 from recorded import Recorded
 
+from unslow.catalogue import inspect
 from unslow.catalogue.border import _bridges
 from unslow.catalogue.border.rewrites import native_ops, rewrites
 from unslow.catalogue.trial import Trial, Way
 from unslow.experiment.values.equality import judge
 from unslow.experiment.values.snapshot import take
 from unslow.recording.samples import BridgeCall
+from unslow.source.edits import apply
+from unslow.source.module import Module
 
 pytestmark = pytest.mark.tensorflow
 
@@ -85,3 +89,16 @@ def test_what_cannot_be_translated_is_one_way_that_says_why(tmp_path: Path) -> N
     assert NATIVE & set(offered) == {native_ops.NAME}
     with pytest.raises(Untranslatable, match="random"):
         offered[native_ops.NAME].function(*call.arguments)
+
+
+def test_the_edits_make_programs_that_give_the_same(tmp_path: Path) -> None:
+    source = PROGRAM.replace("FUNCTION", "worn").replace("    pass", "    total += float(row[4])")
+    source = source.replace("\nplaces", "\ntotal = 0.0\nplaces") + "print(round(total, 3))\n"
+    (finding,) = inspect(Module.of(source), ["TF101"])
+    expected = printed_by(tmp_path, "present.py", source)
+    assert [each.name for each in finding.alternatives] == [native_ops.NAME, native_ops.COMPILED]
+    for number, alternative in enumerate(finding.alternatives):
+        mended = apply(source.encode(), alternative.edits).decode()
+        assert "import unslow\n" in mended
+        assert ("jit_compile=True" in mended) == (alternative.name == native_ops.COMPILED)
+        assert printed_by(tmp_path, f"mended{number}.py", mended) == expected

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -96,11 +95,16 @@ def best(outcomes: Iterable[Outcome]) -> Alternative | None:
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> BridgeCall:
     import numpy as np
 
-    returned = function(*copy.deepcopy(arguments))
+    returned = function(*_copies(arguments))
     single = not isinstance(returned, (list, tuple))
     results = [np.asarray(each) for each in ([returned] if single else returned)]
     outputs = tuple((each.dtype, each.shape) for each in results)
     return BridgeCall(function, arguments, outputs=outputs, single=single)
+
+
+def _copies(arguments: tuple[Any, ...]) -> list[Any]:
+    """The arguments as a bridge gives them: arrays of its own, and scalars."""
+    return [each.copy()[()] for each in arguments]
 
 
 def _called(
@@ -113,7 +117,7 @@ def _called(
     try:
         # Overflow and division by zero are part of what is compared.
         with np.errstate(all="ignore"):
-            returned = function(*copy.deepcopy(arguments))
+            returned = function(*_copies(arguments))
         return take(tf.nest.map_structure(np.asarray, returned)), ""
     except Exception as error:
         return None, f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,11 +76,23 @@ def _translation(made: Native, random: Random, args: Any, kwargs: Any) -> Transl
     block.parameters = inputs
     block.results = [each for each in tf.nest.flatten(structure) if tf.is_tensor(each)]
     name = getattr(function, "__name__", "translated")
-    names = [f"x{place}" for place in range(len(inputs))]
-    return Translation(name, names, inputs, block, structure)
+    return Translation(name, _parameters(function, len(inputs)), inputs, block, structure)
 
 
-def _made(function: Callable[..., Any], random: Random) -> Native:
+def _parameters(function: Callable[..., Any], count: int) -> list[str]:
+    """Names for the arguments: the function's own, where each argument is one tensor."""
+    try:
+        named = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        named = []
+    plain = [each.name for each in named if each.kind is each.POSITIONAL_OR_KEYWORD]
+    taken = re.compile(r"np|tf|base64|zlib|(t|test|body|then|otherwise)\d+")
+    if len(plain) != count or any(taken.fullmatch(each) for each in plain):
+        return [f"x{place}" for place in range(count)]
+    return plain
+
+
+def _made(function: Callable[..., Any], random: Random, jit_compile: bool) -> Native:
     """The function on tensors that is made of one on arrays."""
     if hasattr(function, "native_function"):
         return cast_to(Native, function)
@@ -91,10 +105,10 @@ def _made(function: Callable[..., Any], random: Random) -> Native:
     def inline(*args: Any, **kwargs: Any) -> Any:
         return translate(*args, **kwargs).structure
 
-    compiled = tf.function(inline, autograph=False)
+    compiled = tf.function(inline, autograph=False, jit_compile=jit_compile)
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        if not tf.executing_eagerly():
+        if not tf.executing_eagerly() and not jit_compile:
             return inline(*args, **kwargs)
         args, kwargs = tf.nest.map_structure(_as_tensor, (args, kwargs))
         return compiled(*args, **kwargs)
@@ -170,24 +184,31 @@ def _dtype(value: Array) -> Any:
 
 
 @overload
-def native(func: Callable[..., Any], *, random: Random = None) -> Native: ...
+def native(
+    func: Callable[..., Any], *, random: Random = None, jit_compile: bool = False
+) -> Native: ...
 
 
 @overload
-def native(*, random: Random = None) -> Callable[[Callable[..., Any]], Native]: ...
+def native(
+    *, random: Random = None, jit_compile: bool = False
+) -> Callable[[Callable[..., Any]], Native]: ...
 
 
-def native(func: Callable[..., Any] | None = None, *, random: Random = None) -> Any:
+def native(
+    func: Callable[..., Any] | None = None, *, random: Random = None, jit_compile: bool = False
+) -> Any:
     """A function on NumPy arrays as a function on tensors, made of TensorFlow's ops.
 
     The ops have NumPy's dtypes, shapes and values. Also a decorator. `random="distribution"`
     lets NumPy's random numbers become TensorFlow's: other numbers of the same distribution.
+    `jit_compile`: the ops are compiled by XLA, which fuses them; it has no kernels for some.
     Calling the result raises `Untranslatable` for what cannot be said in ops, naming the line.
     """
     if func is None:
-        return functools.partial(native, random=random)
+        return functools.partial(native, random=random, jit_compile=jit_compile)
     # AutoGraph would rewrite the translator itself.
-    return tf.autograph.experimental.do_not_convert(_made)(func, random)
+    return tf.autograph.experimental.do_not_convert(_made)(func, random, jit_compile)
 
 
 def numpy_function(
@@ -198,22 +219,24 @@ def numpy_function(
     name: str | None = None,
     *,
     random: Random = None,
+    jit_compile: bool = False,
     fallback: bool = True,
 ) -> Any:
     """`tf.numpy_function`, as TensorFlow ops wherever the function can be said in them.
 
     What cannot is called through `tf.numpy_function`, and the reason is kept in
-    `native.refusals()`; with `fallback=False` it raises `Untranslatable` instead.
+    `native.refusals()`; with `fallback=False` it raises `Untranslatable` instead. `random` and
+    `jit_compile` are those of `native`.
     """
     # AutoGraph would rewrite the translator itself.
     plainly = tf.autograph.experimental.do_not_convert(_numpy_function)
-    return plainly(func, inp, Tout, stateful, name, random, fallback)
+    made = native(func, random=random, jit_compile=jit_compile)
+    return plainly(made, inp, Tout, stateful, name, fallback)
 
 
 def _numpy_function(
-    func: Any, inp: Any, Tout: Any, stateful: bool, name: str | None, random: Random, fallback: bool
+    translated: Native, inp: Any, Tout: Any, stateful: bool, name: str | None, fallback: bool
 ) -> Any:
-    translated = native(func, random=random)
     tensors = [tf.convert_to_tensor(each) for each in inp]
     try:
         with tf.name_scope(name or "numpy_function"):

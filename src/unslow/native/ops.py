@@ -40,6 +40,13 @@ class Step:
     blocks: tuple[Block, ...] = ()
 
 
+@dataclass(frozen=True)
+class Unprintable:
+    """Stands in a step for what no source can be written of."""
+
+    reason: str
+
+
 class _Recording(threading.local):
     block: Block | None = None
     count: int = 0
@@ -77,13 +84,14 @@ def _find(name: str) -> Callable[..., Any]:
     return function
 
 
-def _note(
+def note(
     function: str,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     result: Any,
     blocks: tuple[Block, ...] = (),
 ) -> None:
+    """Count a call, and write it down where calls are."""
     _recording.count += 1
     if _recording.block is not None:
         _recording.block.steps.append(Step(function, args, kwargs, result, blocks))
@@ -92,14 +100,14 @@ def _note(
 def call(name: str, /, *args: Any, **kwargs: Any) -> Any:
     """Call the function of TensorFlow that is known by a dotted name, such as `tf.reverse`."""
     result = _find(name)(*args, **kwargs)
-    _note(name, args, kwargs, result)
+    note(name, args, kwargs, result)
     return result
 
 
 def index(tensor: Any, key: tuple[Any, ...]) -> Any:
     """`tensor[key]`: integers, slices, `None` and `...`, whose numbers may be tensors."""
     result = tensor[key]
-    _note(INDEX, (tensor, key), {}, result)
+    note(INDEX, (tensor, key), {}, result)
     return result
 
 
@@ -127,7 +135,7 @@ def cond(
     result = tf.cond(predicate, traced(then, blocks[0]), traced(otherwise, blocks[1]))
     results = list(result) if isinstance(result, (list, tuple)) else [result]
     if blocks[0] is not None and blocks[1] is not None:
-        _note(COND, (predicate,), {}, results, (blocks[0], blocks[1]))
+        note(COND, (predicate,), {}, results, (blocks[0], blocks[1]))
     return list(results)
 
 
@@ -157,5 +165,5 @@ def while_loop(
     result = tf.while_loop(traced_test, traced_body, list(state), shape_invariants=list(shapes))
     results = list(result)
     if blocks[0] is not None and blocks[1] is not None:
-        _note(WHILE, (list(state), list(shapes)), {}, results, (blocks[0], blocks[1]))
+        note(WHILE, (list(state), list(shapes)), {}, results, (blocks[0], blocks[1]))
     return list(results)

@@ -146,7 +146,8 @@ class _Printer:
             return _number(value)
         if value is None or isinstance(value, (bool, int, str, complex)):
             return repr(value)
-        raise Untranslatable(f"{type(value).__name__} cannot be written as source")
+        reason = value.reason if isinstance(value, ops.Unprintable) else type(value).__name__
+        raise Untranslatable(f"cannot be written as source: {reason}")
 
     def _array(self, value: Any) -> str:
         if value.size <= LONGEST:

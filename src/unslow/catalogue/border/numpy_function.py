@@ -307,11 +307,17 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
 
 def _native(module: Module, call: ast.Call) -> tuple[Alternative, ...]:
     """The same call of a function that makes ops of the NumPy function where it can."""
-    if call not in set(module.calls_to("tensorflow.numpy_function")):
+    if call not in set(module.calls_to("tensorflow.numpy_function")) or module.has_star(call):
         return ()
     name, imports = module.imported("unslow")
-    edit = module.replace(call.func, f"{name}.numpy_function")
-    return (Alternative(native_ops.NAME, "unsafe", (edit, *imports), note=native_ops.NOTE),)
+    edits = (module.replace(call.func, f"{name}.numpy_function"), *imports)
+    last = max((*call.args, *(each.value for each in call.keywords)), key=module.end)
+    compiled = module.replace(last, f"{module.text(last)}, jit_compile=True")
+    note = native_ops.NOTE
+    return (
+        Alternative(native_ops.NAME, "unsafe", edits, note=note),
+        Alternative(native_ops.COMPILED, "unsafe", (compiled, *edits), note=note),
+    )
 
 
 def _claims(recording: Recording, row: Bridge) -> tuple[Claim, ...]:

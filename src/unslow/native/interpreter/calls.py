@@ -311,7 +311,9 @@ def _in_libraries(function: Any) -> Any:
 
 
 def _library(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    from unslow.native.function import array_from
     from unslow.native.kit import tensor
+    from unslow.native.raw import written_down
 
     def plain(value: Any) -> Any:
         if isinstance(value, Array):
@@ -322,8 +324,8 @@ def _library(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
             return type(value)(plain(each) for each in value)
         return value
 
-    result = function(*plain(args), **{name: plain(value) for name, value in kwargs.items()})
-    from unslow.native.function import array_from
+    given = plain(args), {name: plain(value) for name, value in kwargs.items()}
+    result = written_down(lambda: function(*given[0], **given[1]))
 
     if isinstance(result, (list, tuple)):
         return type(result)(array_from(each) for each in result)

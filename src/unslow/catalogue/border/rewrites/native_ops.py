@@ -37,7 +37,8 @@ def rewrites(call: BridgeCall) -> Iterator[Rewrite]:
         yield Rewrite(NAME, _raises(error), in_python=False, each=True)
         return
     yield Rewrite(NAME, function, in_python=False, note=NOTE, each=True)
-    yield Rewrite(COMPILED, _compiled(function), in_python=False, note=NOTE, each=True)
+    compiled = native(_own(call.function), jit_compile=True)
+    yield Rewrite(COMPILED, compiled, in_python=False, note=NOTE, each=True)
     yield Rewrite(BATCHED, _batched(function), in_python=False, note=NOTE)
     yield Rewrite(BATCHED_COMPILED, _compiled(_batched(function)), in_python=False, note=NOTE)
 
