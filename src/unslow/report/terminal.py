@@ -179,7 +179,8 @@ def _finding(number: int, finding: Finding, wall: float, paint: Paint, width: in
         lines = [f"{paint.name(title)}{gap}{paint.cost(cost)}", f"    {paint.strong(place)}"]
     lines += wrapped(finding.message, width, 4)
     gains = finding.gain is not None and finding.gain.seconds > 0
-    lines += measured(finding.alternatives, finding.alternatives[0] if gains else None, width)
+    best = next(iter(finding.alternatives), None) if gains else None
+    lines += measured(finding.alternatives, best, width)
     if finding.untried:
         lines += wrapped(f"not tried: {finding.untried}", width, 4)
     lines.append(paint.faint(f"    more: unslow explain {finding.code}"))
