@@ -740,7 +740,7 @@ def test_how_often_the_program_did_what_is_tried(tmp_path: Path, code: str, call
     trial = trial_of(finding, samples)
     kept = int(trial.inputs.split()[0])
     assert trial.runs * kept == pytest.approx(calls, abs=2)
-    (outcome,) = run_trial(trial, 0.2, lambda way, limit: None)
+    (outcome,) = run_trial(trial, 10.0, lambda way, limit: None)
     assert isinstance(outcome, Outcome)
     assert 0 < outcome.most < math.inf
 

@@ -866,7 +866,10 @@ def command(cwd: Path, stub: str, *words: str) -> Ended:
     return run_command([sys.executable, "-m", "unslow", "prove", *words], cwd, path=stub)
 
 
-def test_the_command_reports_and_writes(tmp_path: Path, stub: str) -> None:
+def test_the_command_reports_and_writes(
+    tmp_path: Path, stub: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     (tmp_path / "search.py").write_text(SEARCH)
     ended = command(tmp_path, stub, "--output", "proof.json", "search.py")
     assert ended.status == 0, ended.err.decode()
