@@ -14,7 +14,7 @@ help:
 	@echo "make demo                             run unslow on a slow example program"
 	@echo "make test                             lint, format and type checks, and all tests"
 	@echo "make docs                             write docs/causes.md from the catalogue's pages"
-	@echo "make bench                            what watching costs, how fast check reads, what fixes give and gains predict"
+	@echo "make bench                            what watching costs, how fast check reads, what fixes and native ops give"
 	@echo "make test-tensorflow VERSION=2.16.2   the tests that need TensorFlow, with that version"
 	@echo "make clean                            remove what the other targets made"
 	@echo "PYTHON=python3.12 chooses the interpreter (3.10 to 3.13)."
@@ -57,6 +57,7 @@ bench: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/check_speed.py
 	$(BIN)/python benchmarks/fixed_examples.py
 	$(BIN)/python benchmarks/prediction.py
+	$(BIN)/python benchmarks/native.py
 
 $(OLD)/stamp: pyproject.toml
 	test -x $(OLD)/bin/python || $(PYTHON) -m venv $(OLD)
