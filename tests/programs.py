@@ -91,6 +91,9 @@ def can_share(source: str) -> bool:
 
 def run_here(path: Path) -> tuple[str, dict[str, Any]]:
     """Run a program in this process: what it prints, and its names at the end."""
+    if "tensorflow" in sys.modules:
+        # As in a process of its own: a seed that another program set is not this one's.
+        sys.modules["tensorflow"].random.set_seed(None)
     names: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

@@ -416,8 +416,8 @@ def test_the_printed_source_is_plain() -> None:
     assert text == (
         "import numpy as np\n"
         "import tensorflow as tf\n\n\n"
-        "def translated(x0):\n"
-        "    t1 = tf.reverse(x0, axis=[1])\n"
+        "def translated(a):\n"
+        "    t1 = tf.reverse(a, axis=[1])\n"
         "    t2 = tf.constant(np.array(1.0, 'float32'))\n"
         "    t3 = tf.add(t1, t2)\n"
         "    return t3\n"
