@@ -372,15 +372,16 @@ def eager_python_function(function: Any) -> Any:
 
 
 def unconverted(function: Any) -> Any:
-    """The object behind a wrapper that `do_not_convert` has put around it; else `function`.
+    """What stands behind wrappers that `do_not_convert` has put around it; else `function`.
 
-    TensorFlow does so with what graphs call, and leaves no trace of an object that is called.
+    TensorFlow does so with what graphs call. A function is named by its wrapper, an object that
+    is called only by what the wrapper closes over.
     """
     code = getattr(function, "__code__", None)
     if code is None or Path(code.co_filename).parts[-3:] != ("autograph", "impl", "api.py"):
         return function
     if hasattr(function, "__wrapped__"):
-        return function
+        return unconverted(function.__wrapped__)
     return _closed_over(function).get("func", function)
 
 

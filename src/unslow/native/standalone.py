@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from unslow.native.function import Random, native
+from unslow.native.function import Native, Random, Translation, native
 from unslow.native.printing import source_of
 
 
@@ -19,9 +19,18 @@ def translated(function: Callable[..., Any], specs: Sequence[Any], random: Rando
     Raises:
         Untranslatable: it has no equal in TensorFlow's ops.
     """
+    return source_of(traced(native(function, random=random), specs))
+
+
+def traced(function: Native, specs: Sequence[Any]) -> Translation:
+    """A translation for arguments like `specs`, in a graph of its own.
+
+    Raises:
+        Untranslatable: the function has no equal in TensorFlow's ops.
+    """
     with tf.Graph().as_default():
         given = [tf.compat.v1.placeholder(each.dtype, each.shape) for each in specs]
-        return source_of(native(function, random=random).translate(*given))
+        return function.translate(*given)
 
 
 def loaded(source: str, specs: Sequence[Any]) -> Callable[..., Any]:

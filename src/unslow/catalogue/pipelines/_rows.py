@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from unslow.catalogue.page import line_key
+from unslow.catalogue.page import cost_of, line_key, matters
 from unslow.catalogue.pipelines import _waits
-from unslow.finding import Claim, Site
+from unslow.finding import Claim, Cost, Site
 from unslow.recording.data import Recording, Stage
 
 BATCHES = ("Batch", "ParallelBatch")
@@ -44,11 +45,24 @@ class RowMap:
 
     @property
     def seconds_per_row(self) -> float:
-        return sum(claim.seconds for claim in self.claims) / self.rows
+        return self.cost.seconds / self.rows
+
+    @property
+    def cost(self) -> Cost:
+        return cost_of(self.claims, calls=self.rows)
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        return {
+            "calls": self.rows,
+            "seconds": self.cost.seconds,
+            "seconds_per_row": self.seconds_per_row,
+            "batch_size": self.batch_size,
+        }
 
 
 def row_maps(recording: Recording, work: str) -> Iterator[RowMap]:
-    """Maps over rows from memory (and files, for those that parse) whose function does `work`."""
+    """Costly maps over rows from memory, or files where they parse, whose function does `work`."""
     found: dict[tuple[str, int | None, int], RowMap] = {}
     for wait in _waits.waits(recording):
         stages = wait.stages
@@ -71,7 +85,7 @@ def row_maps(recording: Recording, work: str) -> Iterator[RowMap]:
         if before is not None:
             rows, claims = rows + before.rows, (*before.claims, *claims)
         found[line_key(site)] = RowMap(site.at_line, rows, size, claims)
-    yield from found.values()
+    yield from (each for each in found.values() if matters(recording, each.cost.seconds))
 
 
 def maps_below(stages: Sequence[Stage], batch: int, work: str) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from unslow.catalogue.border import _facts
-from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.page import Page, count_text, seconds_text
 from unslow.catalogue.pipelines import _functions, _rows, _stages
 from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Alternative, Finding, Safety
@@ -164,22 +164,13 @@ print(sum(len(rows) for rows in scaled.batch(10)))
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
         """Maps of such functions over rows from memory that the main thread waited for."""
         for found in _rows.row_maps(recording, "alike"):
-            cost = cost_of(found.claims, calls=found.rows)
-            if not matters(recording, cost.seconds):
-                continue
-            evidence = {
-                "calls": found.rows,
-                "seconds": cost.seconds,
-                "seconds_per_row": found.seconds_per_row,
-                "batch_size": found.batch_size,
-            }
             message = (
                 f"The mapped function was called for {count_text(found.rows)} rows, "
                 f"{seconds_text(found.seconds_per_row)} each, which were then put into batches "
                 f"of {found.batch_size}. It treats all rows alike: for such cheap work the call "
                 "itself is most of the cost. Batch first, and map whole batches."
             )
-            yield self.problem(found.site, message, cost, evidence)
+            yield self.problem(found.site, message, found.cost, found.evidence)
 
     def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
         """The batches first, and the same function mapped over them."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
+from unslow.catalogue.page import Page, count_text, seconds_text
 from unslow.catalogue.pipelines import _consumers, _functions, _rows, _stages
 from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Alternative, Edit, Finding
@@ -132,22 +132,13 @@ for row in rows.map(parse).take(1):
     def in_recording(self, recording: Recording) -> Iterator[Finding]:
         """Maps that parse single examples, and do no more than that, that were waited for."""
         for found in _rows.row_maps(recording, "parses"):
-            cost = cost_of(found.claims, calls=found.rows)
-            if not matters(recording, cost.seconds):
-                continue
-            evidence = {
-                "calls": found.rows,
-                "seconds": cost.seconds,
-                "seconds_per_row": found.seconds_per_row,
-                "batch_size": found.batch_size,
-            }
             message = (
                 f"{count_text(found.rows)} examples were parsed one by one, "
                 f"{seconds_text(found.seconds_per_row)} each, and then put into batches of "
                 f"{found.batch_size}. Batch the serialised examples, and parse whole batches "
                 "with tf.io.parse_example."
             )
-            yield self.problem(found.site, message, cost, evidence)
+            yield self.problem(found.site, message, found.cost, found.evidence)
 
     def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
         """The serialised examples in batches, and one parser for each."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from unslow.catalogue.border.rewrites import Rewrite
@@ -28,46 +26,24 @@ def rewrites(call: BridgeCall) -> Iterator[Rewrite]:
     """The function made of TensorFlow's ops, where it can be; else why it cannot."""
     if call.kind != "numpy_function":
         return
-    from unslow.native import Untranslatable, native
+    import numpy as np
+    import tensorflow as tf
 
-    function = native(_own(call.function))
+    from unslow.native import Untranslatable, native
+    from unslow.native.standalone import traced
+
+    function = native(call.function)
+    given = [np.asarray(each) for each in call.arguments]
     try:
-        _translate(function, call)
+        traced(function, [tf.TensorSpec(each.shape, each.dtype) for each in given])
     except Untranslatable as error:
         yield Rewrite(NAME, _raises(error), in_python=False, each=True)
         return
     yield Rewrite(NAME, function, in_python=False, note=NOTE, each=True)
-    compiled = native(_own(call.function), jit_compile=True)
+    compiled = native(call.function, jit_compile=True)
     yield Rewrite(COMPILED, compiled, in_python=False, note=NOTE, each=True)
     yield Rewrite(BATCHED, _batched(function), in_python=False, note=NOTE)
     yield Rewrite(BATCHED_COMPILED, _compiled(_batched(function)), in_python=False, note=NOTE)
-
-
-def _own(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The user's function, out of what TensorFlow wraps around it for its bridge."""
-    import tensorflow as tf
-
-    home = str(Path(tf.__file__).parent)
-    while isinstance(function, FunctionType) and function.__code__.co_filename.startswith(home):
-        inner = getattr(function, "__wrapped__", None)
-        if inner is None:
-            break
-        function = inner
-    return function
-
-
-def _translate(function: Native, call: BridgeCall) -> None:
-    """Translate once for arguments like the call's.
-
-    Raises:
-        Untranslatable: it cannot be.
-    """
-    import numpy as np
-    import tensorflow as tf
-
-    given = [np.asarray(each) for each in call.arguments]
-    with tf.Graph().as_default():
-        function.translate(*[tf.compat.v1.placeholder(each.dtype, each.shape) for each in given])
 
 
 def _raises(error: Exception) -> Callable[..., Any]:
