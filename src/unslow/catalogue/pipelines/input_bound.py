@@ -76,8 +76,8 @@ lines = [
     for row, target in zip(features, targets)
 ]
 
-hidden = tf.Variable(rng.normal(size=(12, 512)).astype("float32") * 0.1)
-output = tf.Variable(rng.normal(size=(512, 1)).astype("float32") * 0.1)
+hidden = tf.Variable(rng.normal(size=(12, 128)).astype("float32") * 0.1)
+output = tf.Variable(rng.normal(size=(128, 1)).astype("float32") * 0.1)
 
 
 def parse(line):
@@ -99,7 +99,7 @@ def train_step(rows, wanted):
 
 
 batches = tf.data.Dataset.from_tensor_slices(lines).map(parse).batch(120)
-for _ in range(4):
+for _ in range(8):
     for rows, wanted in batches:  # <- slow
         loss = train_step(rows, wanted)
 print(f"loss {float(loss):.3f}")
