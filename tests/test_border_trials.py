@@ -398,6 +398,44 @@ for _ in range(2):
     assert equal is True
 
 
+IN_GRAPH = """\
+import tensorflow as tf
+
+
+def even(row):
+    return row - tf.reduce_mean(row)
+
+
+@tf.function
+def evened(rows):
+    doubled = tf.map_fn(lambda row: row * 2.0, rows)
+    return tf.map_fn(even, doubled)
+
+
+rows = tf.random.stateless_normal((4000, 3), (1, 2))
+for _ in range(6):
+    evened(rows)
+"""
+
+
+def test_a_loop_in_a_compiled_function_is_traced_again_with_all_rows_at_once(
+    tmp_path: Path,
+) -> None:
+    ran = Recorded(tmp_path, IN_GRAPH)
+    for line in (10, 11):
+        at = finding("TF107", ran.path, line)
+        trial = only(iter(find_page("TF107").trials(at, ran.samples)))
+        assert trial.inputs.endswith("of the calls of evened()")
+        (equal,) = outcomes(trial).values()
+        assert equal is True
+    assert tf.map_fn.__module__.startswith("tensorflow.")
+
+
+def test_a_line_in_no_compiled_function_has_no_trial(tmp_path: Path) -> None:
+    ran = Recorded(tmp_path, IN_GRAPH)
+    assert why(iter(find_page("TF107").trials(finding("TF107", ran.path, 6), ran.samples)))
+
+
 def test_lists_are_kept_as_they_were(tmp_path: Path) -> None:
     source = """\
 import numpy as np

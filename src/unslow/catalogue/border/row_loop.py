@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from unslow import seams
 from unslow.catalogue.border import _facts, _lines
 from unslow.catalogue.page import (
     Page,
@@ -16,11 +17,12 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
+from unslow.catalogue.graphs import _calls
 from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Claim, Finding, Site
 from unslow.recording import data
 from unslow.recording.data import Recording
-from unslow.recording.samples import RowLoopCall
+from unslow.recording.samples import FunctionCall, RowLoopCall
 from unslow.source.module import UNKNOWN
 from unslow.source.values import is_tensor_function
 
@@ -209,9 +211,7 @@ print("shapes", entropies.shape, heads.shape, halves.shape)
         """The loop over some of the rows, against all of these at once."""
         calls = samples.at(RowLoopCall, finding.site)
         if not calls:
-            yield Untried(
-                "The loop is inside a compiled function: what reaches it there was not kept."
-            )
+            yield _in_graph(finding.site, samples)
             return
         import tensorflow as tf
 
@@ -268,6 +268,78 @@ print("shapes", entropies.shape, heads.shape, halves.shape)
                     "results; the ops could take all rows at once."
                 )
                 yield self.suspicion(module, parent, message, {"name": "list of rows"})
+
+
+def _in_graph(site: Site, samples: Samples) -> Trial | Untried:
+    """Calls of the compiled function that holds the loop, against it with all rows at once."""
+    for first in samples.every(FunctionCall):
+        if _holds(first, site):
+            same = [each for each in samples.every(FunctionCall) if each.function is first.function]
+            calls = same[: _calls.LEAST_CALLS]
+            vectorized = _Vectorized(calls, site)
+            way = Way(
+                VECTORIZED_MAP, vectorized.run, before=vectorized.trace, note=NOTE, prepares=True
+            )
+            name = first.function.python_function.__name__
+            return Trial(
+                Way("tf.map_fn", lambda: _calls.done(first.function, calls)),
+                (way,),
+                f"{count_text(len(calls))} of the calls of {name}()",
+                functions=(first.function.python_function,),
+                state=True,
+            )
+    return Untried("The loop is inside a compiled function of which no call was kept.")
+
+
+def _holds(call: FunctionCall, site: Site) -> bool:
+    """Whether the function of a call has ops in its graph that were made at the line of `site`."""
+    graph = call.function.get_concrete_function(*call.arguments, **call.keywords).graph
+    return any(
+        _is_at(site, seams.creation_stack(operation))
+        for operation in graph.get_operations()
+        if operation.type in CONTAINERS
+    )
+
+
+def _is_at(site: Site, stack: list[tuple[str, int, str]]) -> bool:
+    return any((path, line) == (site.path, site.line) for path, line, _ in stack)
+
+
+class _Vectorized:
+    """Calls of a compiled function that is traced with all rows at once in one of its loops."""
+
+    def __init__(self, calls: Sequence[FunctionCall], site: Site) -> None:
+        self._calls = calls
+        self._site = site
+        self._function: Any = None
+
+    def trace(self) -> None:
+        if self._function is not None:
+            return
+        function = seams.compiled_again(self._calls[0].function)
+        patches = seams.Patches()
+        patches.replace(seams.MAP_FN, self._instead)
+        try:
+            for each in self._calls:
+                function.get_concrete_function(*each.arguments, **each.keywords)
+        finally:
+            patches.take_back()
+        self._function = function
+
+    def _instead(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        import tensorflow as tf
+
+        def map_fn(fn: Any, elems: Any, *rest: Any, **options: Any) -> Any:
+            if _is_at(self._site, seams.mapped_stack()):
+                return tf.vectorized_map(fn, elems)
+            return original(fn, elems, *rest, **options)
+
+        # AutoGraph calls it as it is, and goes on with the function of the user.
+        map_fn.autograph_info__ = None  # type: ignore[attr-defined]
+        return map_fn
+
+    def run(self) -> list[Any]:
+        return _calls.done(self._function, self._calls)
 
 
 def _runs_once(module: Module, call: ast.Call, rows: ast.expr) -> bool:

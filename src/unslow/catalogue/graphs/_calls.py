@@ -50,7 +50,7 @@ class Fresh:
         self._function = self._make()
 
     def run(self) -> list[Any]:
-        return [self._function(*each.arguments, **each.keywords) for each in self._calls]
+        return done(self._function, self._calls)
 
 
 class Kept:
@@ -84,7 +84,7 @@ class Kept:
                 return
 
     def run(self) -> list[Any]:
-        results = [self._function(*each.arguments, **each.keywords) for each in self._calls]
+        results = done(self._function, self._calls)
         check_traces(self._function, self._most)
         return results
 
@@ -135,6 +135,11 @@ class Loop:
     def apart(self, results: Any) -> list[Any]:
         """The results as separate ones."""
         return list(results)
+
+
+def done(function: Any, calls: Sequence[FunctionCall]) -> list[Any]:
+    """What a compiled function returns for each of the calls."""
+    return [function(*each.arguments, **each.keywords) for each in calls]
 
 
 def check_traces(function: Any, most: int) -> None:

@@ -159,7 +159,7 @@ print(f"norm below one {bool(tf.norm(state) < 1.0)}")
 
         with_xla = _WithXla(calls)
         yield Trial(
-            present=Way("without XLA", lambda: _called(function, calls)),
+            present=Way("without XLA", lambda: _calls.done(function, calls)),
             ways=(Way(JIT, with_xla.run, before=with_xla.trace, note=JIT_NOTE, prepares=True),),
             inputs=f"{len(calls)} of its calls" if len(calls) > 1 else "one of its calls",
             functions=(function.python_function,),
@@ -185,11 +185,7 @@ class _WithXla:
             self._function = function
 
     def run(self) -> list[Any]:
-        return _called(self._function, self._calls)
-
-
-def _called(function: Any, calls: Sequence[FunctionCall]) -> list[Any]:
-    return [function(*each.arguments, **each.keywords) for each in calls]
+        return _calls.done(self._function, self._calls)
 
 
 def not_for_xla(function: Any) -> str | None:
