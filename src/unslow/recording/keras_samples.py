@@ -51,6 +51,7 @@ class KerasSamples:
         self._seen: dict[tuple[type, Place], int] = {}
         self._closed: set[Place] = set()
         self._model: dict[Place, weakref.ref[Any]] = {}
+        self._several: set[Place] = set()
         self._counted: weakref.WeakSet[Any] = weakref.WeakSet()
         self._made_at: weakref.WeakKeyDictionary[Any, list[Place]] = weakref.WeakKeyDictionary()
 
@@ -76,8 +77,11 @@ class KerasSamples:
             not single and self._wants(ModelCall, call.place)
         ):
             kept = self._model.setdefault(call.place, weakref.ref(model))
-            if kept() is model:
+            # One call of another model says that there are several.
+            if kept() is model or call.place not in self._several:
                 places.append(call.place)
+            if kept() is not model:
+                self._several.add(call.place)
         if places:
             given = inspect.signature(original).bind(*call.args, **call.kwargs).arguments
             self._keep_call(call, method, given, rows, places)

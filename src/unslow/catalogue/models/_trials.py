@@ -43,6 +43,12 @@ def kept_calls(samples: Samples, site: Site, *methods: str) -> list[ModelCall]:
     ]
 
 
+def is_kept(samples: Samples, site: Site, method: str) -> bool:
+    """Whether a model was seen twice at a line, or no other was: it is not made for each call."""
+    models = [id(each.model) for each in samples.at(ModelCall, site) if each.method == method]
+    return len(models) == 1 or len(set(models)) < len(models)
+
+
 def spared(calls: int, tried: int) -> float:
     """How much more is spared per call where one takes the place of `calls` and not of `tried`."""
     return (1 - 1 / calls) / (1 - 1 / tried)

@@ -208,7 +208,7 @@ print(len(errors), votes.shape)
             return
         each = finding.evidence["seconds_per_call"]
         few = calls[: max(1, int(SECONDS / each))]
-        yield _one_by_one(few)
+        yield _one_by_one(few, _trials.is_kept(samples, finding.site, "predict"))
         many = [call for call in calls if not call.keywords.get("steps")]
         if len(many) > 1:
             possible = not _was_trained(many) and not feeds_itself(finding.site, "predict")
@@ -247,24 +247,22 @@ print(len(errors), votes.shape)
             )
 
 
-def _one_by_one(calls: list[ModelCall]) -> Trial:
+def _one_by_one(calls: list[ModelCall], kept: bool) -> Trial:
+    """Each call by itself; with a compiled one only where the program keeps its model."""
     model = calls[0].model
     inputs = [call.keywords["x"] for call in calls]
     compiled = _trials.forward(model)
+    on_batch = Way(
+        ON_BATCH, lambda: [model.predict_on_batch(rows) for rows in inputs], safety="safe"
+    )
+    call = Way(
+        "a compiled call of the model",
+        lambda: [_as_arrays(compiled(rows)) for rows in inputs],
+        note="the model as a tf.function, made once; its results are tensors",
+    )
     return Trial(
         present=Way("predict", lambda: [_trials.call_again(call) for call in calls]),
-        ways=(
-            Way(
-                ON_BATCH,
-                lambda: [model.predict_on_batch(rows) for rows in inputs],
-                safety="safe",
-            ),
-            Way(
-                "a compiled call of the model",
-                lambda: [_as_arrays(compiled(rows)) for rows in inputs],
-                note="the model as a tf.function, made once; its results are tensors",
-            ),
-        ),
+        ways=(on_batch, call) if kept else (on_batch,),
         inputs=_inputs_text(calls),
         functions=_trials.user_functions(calls[0]),
     )
