@@ -57,6 +57,7 @@ bench: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/check_speed.py
 	$(BIN)/python benchmarks/fixed_examples.py
 	$(BIN)/python benchmarks/prediction.py
+	$(BIN)/python benchmarks/order.py
 	$(BIN)/python benchmarks/native.py
 
 $(OLD)/stamp: pyproject.toml
