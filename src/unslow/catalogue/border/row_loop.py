@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unslow import seams
 from unslow.catalogue.border import _facts, _lines
+from unslow.catalogue.graphs import _calls
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -17,7 +18,6 @@ from unslow.catalogue.page import (
     matters,
     seconds_text,
 )
-from unslow.catalogue.graphs import _calls
 from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Alternative, Claim, Finding, Site
 from unslow.recording import data
@@ -272,23 +272,19 @@ print("shapes", entropies.shape, heads.shape, halves.shape)
 
 def _in_graph(site: Site, samples: Samples) -> Trial | Untried:
     """Calls of the compiled function that holds the loop, against it with all rows at once."""
-    for first in samples.every(FunctionCall):
-        if _holds(first, site):
-            same = [each for each in samples.every(FunctionCall) if each.function is first.function]
-            calls = same[: _calls.LEAST_CALLS]
-            vectorized = _Vectorized(calls, site)
-            way = Way(
-                VECTORIZED_MAP, vectorized.run, before=vectorized.trace, note=NOTE, prepares=True
-            )
-            name = first.function.python_function.__name__
-            return Trial(
-                Way("tf.map_fn", lambda: _calls.done(first.function, calls)),
-                (way,),
-                f"{count_text(len(calls))} of the calls of {name}()",
-                functions=(first.function.python_function,),
-                state=True,
-            )
-    return Untried("The loop is inside a compiled function of which no call was kept.")
+    kept = samples.every(FunctionCall)
+    function = next((each.function for each in kept if _holds(each, site)), None)
+    if function is None:
+        return Untried("The loop is inside a compiled function of which no call was kept.")
+    calls = [each for each in kept if each.function is function][: _calls.LEAST_CALLS]
+    vectorized = _Vectorized(calls, site)
+    return Trial(
+        Way("tf.map_fn", lambda: _calls.done(function, calls)),
+        (Way(VECTORIZED_MAP, vectorized.run, before=vectorized.trace, note=NOTE, prepares=True),),
+        f"{count_text(len(calls))} of the calls of {function.python_function.__name__}()",
+        functions=(function.python_function,),
+        state=True,
+    )
 
 
 def _holds(call: FunctionCall, site: Site) -> bool:
