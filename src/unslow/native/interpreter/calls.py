@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import importlib
 import importlib.util
 import inspect
-import sysconfig
 import types
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,90 +22,20 @@ from unslow.native.dispatch import (
     name_of,
     ours,
 )
+from unslow.native.interpreter.allowed import CHANGES, is_allowed, is_of_numpy, only_reads
 from unslow.native.interpreter.builtin import BUILTINS
 from unslow.native.interpreter.frames import Closure
+from unslow.native.interpreter.objects import is_installed, is_users, iterated, operands, special
 from unslow.native.tracing.array import Array, is_traced, outside
-from unslow.native.tracing.sequences import Sequence
+from unslow.native.tracing.sequences import Generator, Sequence
 from unslow.native.tracing.state import make, may_change
 from unslow.native.untranslatable import Untranslatable
 
-PURE = {
-    "builtins",
-    "math",
-    "cmath",
-    "operator",
-    "functools",
-    "itertools",
-    "collections",
-    "string",
-    "fractions",
-    "decimal",
-    "statistics",
-    "numbers",
-    "bisect",
-    "heapq",
-    "copy",
-    "types",
-    "typing",
-    "dataclasses",
-    "enum",
-    "numpy",
-    "scipy",
-    "skimage",
-    "cv2",
-    "PIL",
-}
-"""Packages whose functions, given what is known, may be called while the graph is made."""
+LOOKING = (isinstance, type, hasattr, getattr, callable)
+"""Builtin functions that do nothing with what the special methods of an object say."""
 
-IMPURE = {
-    "print",
-    "input",
-    "open",
-    "exec",
-    "eval",
-    "compile",
-    "breakpoint",
-    "setattr",
-    "delattr",
-    "globals",
-    "locals",
-    "vars",
-    "id",
-    "hash",
-    "__import__",
-    "exit",
-    "quit",
-    "next",
-    "iter",
-    "super",
-}
-"""Builtin functions with effects, or results that differ from run to run."""
-
-_READS = ("imread", "imwrite", "open", "save", "load", "fromfile", "tofile", "memmap", "show")
-_CHANGES = {
-    "append",
-    "extend",
-    "insert",
-    "pop",
-    "remove",
-    "clear",
-    "sort",
-    "reverse",
-    "update",
-    "setdefault",
-    "popitem",
-    "add",
-    "discard",
-}
-
-
-def attribute_of(owner: Any, name: str) -> Any:
-    """`owner.name`."""
-    if isinstance(owner, np.ndarray) and not hasattr(np.ndarray, name):
-        raise Untranslatable(f"the attribute `{name}` of an array")
-    if isinstance(owner, np.ndarray) and name in ("T", "real", "imag", "flat", "mT"):
-        return getattr(outside(owner), name)
-    return getattr(owner, name)
+RUNNING = (len, list, tuple, enumerate, zip, reversed, any, all, map, filter, functools.reduce)
+"""Builtin functions that run over a container, and leave its elements alone."""
 
 
 def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -115,25 +44,45 @@ def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     Raises:
         Untranslatable: what it does is not known, or cannot be done in a graph.
     """
-    if isinstance(function, Closure):
+    if isinstance(function, (Closure, Followed)):
         return function(*args, **kwargs)
+    method: Any = inspect.getattr_static(type(function), "__call__", None)
+    if is_users(method):
+        return call(types.MethodType(method, function), args, kwargs)
     if isinstance(function, functools.partial) and not isinstance(function.func, type(None)):
-        if isinstance(getattr(function, "func", None), types.FunctionType) and _is_ours(function):
+        if isinstance(function.func, types.FunctionType) and _is_ours(function):
             return function(*args, **kwargs)
         return call(function.func, (*function.args, *args), {**function.keywords, **kwargs})
-    inner = getattr(function, "native_function", None)
+    inner = inspect.getattr_static(function, "native_function", None)
     if inner is not None:
         return call(inner, args, kwargs)
     if _is_hashable(function) and function in BUILTINS:
+        if function in (len, bool) and len(args) == 1:
+            follows = special(args[0], f"__{function.__name__}__")
+            if follows is not None:
+                return call(follows, (), {})
+        if function in RUNNING:
+            for each in args:
+                iterated(each)
+        elif function not in LOOKING:
+            operands(args, {name: each for name, each in kwargs.items() if name != "key"})
+        if "key" in kwargs and function in (min, max):
+            kwargs = followed(kwargs)
         return BUILTINS[function](*args, **kwargs)
     owner = getattr(function, "__self__", None)
     if isinstance(owner, (Array, Sequence)):
         return function(*args, **kwargs)
     if _is_numpy(function):
+        args = _made_now(args, function)
+        operands(args, kwargs)
+        if function is np.datetime64 and args and args[0] in ("now", "today"):
+            raise Untranslatable("the time, which is another at each call")
+        if not any_traced(args, kwargs):
+            args, kwargs = followed(args), followed(kwargs)
         return call_numpy(function, args, kwargs)
     if isinstance(owner, np.ndarray):
         return _method_of_known(owner, function, args, kwargs)
-    if isinstance(owner, (list, dict, set)):
+    if isinstance(owner, (list, dict, set, collections.deque)) and not is_users(function):
         return _method_of_container(owner, function, args, kwargs)
     module = _package(function)
     if ".autograph." in (getattr(function, "__module__", None) or ""):
@@ -184,57 +133,100 @@ def _other(
 ) -> Any:
     from unslow.native.interpreter.statements import run_function
 
+    if isinstance(function, functools._lru_cache_wrapper):
+        return _cached(function, args, kwargs)
     function = _unwrapped(function)
     inner = function.__func__ if isinstance(function, types.MethodType) else None
-    if isinstance(inner, types.FunctionType) and not _is_installed(inner):
+    if isinstance(inner, types.FunctionType) and not is_installed(inner):
         return run_function(inner, (function.__self__, *args), kwargs)
-    if isinstance(function, types.FunctionType) and not _is_installed(function):
+    if isinstance(function, types.FunctionType) and not is_installed(function):
         return run_function(function, args, kwargs)
     name = name_of(function)
     if isinstance(function, type) and issubclass(function, tuple) and hasattr(function, "_fields"):
         return function(*args, **kwargs)
-    plain_name = getattr(function, "__name__", "")
-    if module == "builtins" and plain_name in IMPURE:
-        raise Untranslatable(f"{name} may have effects, or another result at each call")
-    if any_traced(args, kwargs) or is_traced(owner):
+    args = _made_now(args, function)
+    allowed = is_allowed(function)
+    if (any_traced(args, kwargs) or is_traced(owner)) and (allowed or module != "builtins"):
         raise Untranslatable(f"{name} has no translation")
-    if module not in PURE:
+    if not allowed:
         raise Untranslatable(f"{name} may have effects, or another result at each call")
-    if plain_name.startswith(_READS):
-        raise Untranslatable(f"{name} reads or writes files")
-    if not isinstance(function, type) and not callable(function):
-        raise Untranslatable(f"{name} cannot be called")
-    plain = known(args), {key: known(value) for key, value in kwargs.items()}
+    operands(args, kwargs)
+    plain = known(followed(args)), known(followed(kwargs))
     result = function(*plain[0], **plain[1])
+    if hasattr(result, "__next__"):
+        return make(result)
     if type(result) is np.ndarray or has_array(args, kwargs):
         return ours(result)
-    return make(result) if isinstance(result, (list, dict, set)) else result
+    return make(result) if isinstance(result, (list, dict, set, collections.deque)) else result
+
+
+def _made_now(args: tuple[Any, ...], function: Any) -> tuple[Any, ...]:
+    """Arguments for a library: lists in the place of what makes its values one by one.
+
+    Raises:
+        Untranslatable: the library would not take all of them at once.
+    """
+    if not any(isinstance(each, Generator) for each in args):
+        return args
+    if function is not np.fromiter and (_is_numpy(function) or _package(function) == "itertools"):
+        raise Untranslatable(f"{name_of(function)} of values that are made one by one")
+    return tuple(list(each) if isinstance(each, Generator) else each for each in args)
+
+
+_RUN = (
+    types.FunctionType,
+    types.MethodType,
+    types.BuiltinFunctionType,
+    types.MethodWrapperType,
+    functools.partial,
+)
+
+
+class Followed:
+    """A function that a library calls."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.__name__ = getattr(function, "__name__", "function")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return call(self.function, args, kwargs)
+
+
+def followed(given: Any) -> Any:
+    """Arguments for a library, with the functions among them made to be followed."""
+    if isinstance(given, tuple):
+        return tuple(Followed(each) if isinstance(each, _RUN) else each for each in given)
+    return {
+        name: Followed(each) if isinstance(each, _RUN) else each for name, each in given.items()
+    }
 
 
 def _unwrapped(function: Any) -> Any:
-    """What a cache, or a compiler for NumPy, is wrapped around."""
-    for name in ("py_func", "__wrapped__"):
-        inner = getattr(function, name, None)
-        if inner is not None and not isinstance(function, types.FunctionType):
-            return inner
-    call_method = inspect.getattr_static(type(function), "__call__", None)
-    if isinstance(call_method, types.FunctionType) and not _is_installed(call_method):
-        return types.MethodType(call_method, function)
+    """What a compiler for NumPy is wrapped around."""
+    if type(function).__module__.startswith("numba."):
+        return getattr(function, "py_func", function)
     return function
 
 
-@functools.cache
-def _installed_places() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    return tuple({str(Path(paths[key])) for key in ("stdlib", "platstdlib", "purelib", "platlib")})
+def _cached(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A call of what `functools.cache` made: what it returns is kept, and others see it too."""
+    if has_array(args, kwargs) and any_traced(args, kwargs):
+        raise Untranslatable("a cache is asked for what the graph knows")
+    return _kept(call(function.__wrapped__, args, kwargs))
 
 
-def _is_installed(function: types.FunctionType) -> bool:
-    """Whether a function belongs to Python itself or to an installed package."""
-    path = function.__code__.co_filename
-    if path.startswith("<frozen"):
-        return True
-    return path.startswith(_installed_places())
+def _kept(value: Any) -> Any:
+    """The value as something from outside, which must not be changed."""
+    if isinstance(value, Array) and value._kind == "array":
+        return outside(known(value))
+    if type(value) in (list, tuple):
+        return type(value)(_kept(each) for each in value)
+    if type(value) is dict:
+        return {name: _kept(each) for name, each in value.items()}
+    if isinstance(value, (list, dict, set)):
+        return value.copy()
+    return value
 
 
 def _package(function: Any) -> str:
@@ -261,14 +253,11 @@ def _is_numpy(function: Any) -> bool:
         return True
     if isinstance(function, type):
         return issubclass(function, np.generic)
-    module = getattr(function, "__module__", None) or ""
     if getattr(function, "__self__", None) is not None and not isinstance(
         function.__self__, types.ModuleType
     ):
         return False
-    if not module.startswith("numpy") or module.startswith("numpy.random"):
-        return False
-    return not getattr(function, "__name__", "").startswith(_READS)
+    return is_of_numpy(function)
 
 
 def _is_random(owner: Any, function: Any, module: str) -> bool:
@@ -283,23 +272,39 @@ def _is_random(owner: Any, function: Any, module: str) -> bool:
 def _method_of_known(owner: Any, function: Any, args: Any, kwargs: Any) -> Any:
     if any_traced(args, kwargs):
         return getattr(outside(owner), function.__name__)(*args, **kwargs)
-    if function.__name__ in ("sort", "fill", "put", "itemset", "resize", "partition", "setflags"):
-        raise Untranslatable("an array from outside is changed: a side effect")
-    return ours(function(*known(args), **known(kwargs)), [owner])
+    if not only_reads(owner, function.__name__):
+        raise Untranslatable("an array from outside is changed or written: a side effect")
+    if function.__name__ in ("cumsum", "cumprod") and (len(args) > 2 or "out" in kwargs):
+        # NumPy 1 writes to it even where it is read-only.
+        raise Untranslatable(f"{function.__name__}() with `out` has no translation")
+    method = getattr(known(owner), function.__name__)
+    return ours(method(*known(args), **known(kwargs)), [owner])
 
 
 def _method_of_container(owner: Any, function: Any, args: Any, kwargs: Any) -> Any:
     name = function.__name__
-    if name in _CHANGES and not may_change(owner):
-        raise Untranslatable(
-            "a container from outside, or from outside a branch of the graph, is changed"
-        )
+    if name in CHANGES:
+        if not may_change(owner):
+            raise Untranslatable(
+                "a container from outside, or from outside a branch of the graph, is changed"
+            )
+    elif not only_reads(owner, name):
+        raise Untranslatable(f"{name}() of a container may have effects")
+    if isinstance(owner, collections.deque) and has_array(args):
+        raise Untranslatable("an array in a deque is not followed")
+    if name in ("extend", "update") and not isinstance(owner, set):
+        for each in args:
+            iterated(each)
+    elif name not in ("append", "insert"):
+        operands(args, {key: each for key, each in kwargs.items() if key != "key"})
+    kwargs = followed(kwargs)
     if name in ("sort", "index", "count", "remove") and any_traced(owner, args):
         raise Untranslatable(f"{name}() of a container with values of the graph")
     if isinstance(owner, (dict, set)) and any_traced(args[:1]):
         raise Untranslatable("what the graph knows is looked up in a container")
     result = function(*args, **kwargs)
-    return make(result) if isinstance(result, (list, dict, set)) and name == "copy" else result
+    new = result is not None and name not in ("get", "pop", "setdefault", "popitem")
+    return make(result) if isinstance(result, (list, dict, set, type(owner))) and new else result
 
 
 def _in_libraries(function: Any) -> Any:

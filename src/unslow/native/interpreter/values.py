@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import collections
 import functools
 import operator
 from collections.abc import Callable
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from unslow.native.dispatch import any_traced
+from unslow.native.interpreter.objects import operands, special
 from unslow.native.tracing.array import Array, is_traced, outside, read
 from unslow.native.tracing.control import branch, truth
 from unslow.native.tracing.operators import operate
 from unslow.native.tracing.sequences import Sequence
-from unslow.native.tracing.state import make
+from unslow.native.tracing.state import make, may_change
 from unslow.native.untranslatable import Untranslatable
 
 _BINARY: dict[type, tuple[str, Callable[[Any, Any], Any]]] = {
@@ -54,6 +56,10 @@ def _is_ours(value: Any) -> bool:
 def binary(kind: type, left: Any, right: Any) -> Any:
     """`left op right`."""
     name, function = _BINARY[kind]
+    follows = special(left, f"__{name}__")
+    if follows is not None and not isinstance(right, Array):
+        return _answered(follows, right)
+    operands(left, right)
     if isinstance(left, Sequence) or isinstance(right, Sequence):
         left, right = _as_list(left), _as_list(right)
     if isinstance(left, np.ndarray) and not _is_ours(right):
@@ -73,6 +79,16 @@ def binary(kind: type, left: Any, right: Any) -> Any:
         return operate(name, left, right)
     found = function(left, right)
     return make(found) if isinstance(found, (list, dict, set)) else found
+
+
+def _answered(follows: Any, right: Any) -> Any:
+    """What an operator of the user's gives."""
+    from unslow.native.interpreter.calls import call
+
+    found = call(follows, (right,), {})
+    if found is NotImplemented:
+        raise Untranslatable(f"{follows.__name__} leaves it to the other operand")
+    return found
 
 
 def _as_list(value: Any) -> Any:
@@ -96,6 +112,10 @@ def compare(kind: type, left: Any, right: Any) -> Any:
         return negation(found) if kind is ast.NotIn else found
     if kind in (ast.Is, ast.IsNot):
         return _COMPARE[kind](left, right)
+    follows = special(left, f"__{_COMPARE[kind].__name__}__")
+    if follows is not None:
+        return _answered(follows, right)
+    operands(left, right)
     if isinstance(left, np.ndarray) and not _is_ours(right):
         left = outside(left)
     if isinstance(right, np.ndarray) and not _is_ours(left):
@@ -123,6 +143,10 @@ def _compare_lists(kind: type, left: Any, right: Any) -> Any:
 
 
 def _contained(value: Any, container: Any) -> Any:
+    follows = special(container, "__contains__")
+    if follows is not None:
+        return truth(_answered(follows, value))
+    operands(container, value)
     if isinstance(container, np.ndarray):
         container = outside(container)
     if isinstance(container, Array):
@@ -153,6 +177,10 @@ def subscript(value: Any, key: Any) -> Any:
         value = outside(value)
     if isinstance(value, (Array, Sequence)):
         return value[key]
+    follows = special(value, "__getitem__")
+    if follows is not None:
+        return _answered(follows, key)
+    operands(key)
     if type(value).__module__.startswith("numpy") and hasattr(value, "__getitem__"):
         from unslow.native.dispatch import known, ours
         from unslow.native.lowering.creation import grid
@@ -166,8 +194,22 @@ def subscript(value: Any, key: Any) -> Any:
         raise Untranslatable("a container is looked into by what the graph knows")
     if isinstance(key, Array):
         key = read(key)[()]
+    if special(value, "__missing__") is not None and key not in value:
+        raise Untranslatable("a dictionary of the user's lacks a key")
+    if isinstance(value, collections.defaultdict) and key not in value:
+        return _missing(value, key)
     found = value[key]
     return make(found) if isinstance(key, slice) and isinstance(found, list) else found
+
+
+def _missing(values: collections.defaultdict[Any, Any], key: Any) -> Any:
+    """What a dictionary gets where it lacks a key."""
+    from unslow.native.interpreter.calls import call
+
+    if not may_change(values):
+        raise Untranslatable("a container from outside, or from outside a branch, gets a new key")
+    values[key] = call(values.default_factory, (), {})
+    return values[key]
 
 
 def _picked(values: Any, index: Array) -> Any:
