@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from unslow.native.dispatch import any_traced, call_numpy, known
+from unslow.native.interpreter.objects import attribute_of, has_attribute, type_of
 from unslow.native.tracing.array import Array, is_traced, ndim, outside, read, to_python
 from unslow.native.tracing.control import branch, truth
+from unslow.native.tracing.dtypes import dtype_of
 from unslow.native.tracing.operators import greater_of, lesser_of, operate
 from unslow.native.tracing.sequences import (
-    ArrayList,
+    Generator,
     Range,
     Sequence,
     enumerated,
-    once,
     turned,
     zipped,
 )
@@ -72,6 +73,8 @@ def _itself(value: Any) -> Any:
 def _least(better: str, python: Any, pick: Any) -> Callable[..., Any]:
     def choose(*values: Any, **kwargs: Any) -> Any:
         values = tuple(_plain(value) for value in values)
+        if len(values) == 1 and isinstance(values[0], Generator):
+            values = (list(values[0]),)
         if kwargs or not any_traced(values):
             if any_traced(values, kwargs):
                 raise Untranslatable(f"{python.__name__}() with a key or a default")
@@ -94,13 +97,8 @@ def _least(better: str, python: Any, pick: Any) -> Callable[..., Any]:
 
 
 def _python_kind(value: Any) -> Any:
-    if isinstance(value, Array):
-        if value._kind != "python":
-            return None
-        return {"b": bool, "i": int, "f": float, "c": complex}[
-            np.dtype(read(value).dtype.as_numpy_dtype).kind
-        ]
-    return type(value) if type(value) in (bool, int, float) else None
+    kind = type_of(value)
+    return kind if kind in (bool, int, float, complex) else None
 
 
 def _sum(values: Any, start: Any = 0) -> Any:
@@ -114,6 +112,8 @@ def _any(values: Any) -> Any:
     found: Any = False
     for value in _plain(values):
         found = branch(truth(found), lambda: True, functools.partial(truth, value))
+        if not is_traced(found) and found:
+            break
     return found
 
 
@@ -121,6 +121,8 @@ def _all(values: Any) -> Any:
     found: Any = True
     for value in _plain(values):
         found = branch(truth(found), functools.partial(truth, value), lambda: False)
+        if not is_traced(found) and not found:
+            break
     return found
 
 
@@ -167,42 +169,30 @@ def _divmod(one: Any, other: Any) -> Any:
 
 
 def _isinstance(value: Any, kinds: Any) -> bool:
-    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-    if isinstance(value, (ArrayList,)):
-        return any(issubclass(list, kind) for kind in kinds)
-    if not isinstance(value, Array):
+    if not isinstance(value, (Array, Sequence, Generator)):
         return isinstance(value, kinds)
-    if value._kind == "array":
-        return any(issubclass(np.ndarray, kind) for kind in kinds)
-    return any(issubclass(_type(value), kind) for kind in kinds)
-
-
-def _type(value: Any) -> Any:
-    if not isinstance(value, Array):
-        return list if isinstance(value, ArrayList) else type(value)
-    if value._kind == "array":
-        return np.ndarray
-    return _python_kind(value) if value._kind == "python" else value.dtype.type
+    return issubclass(type_of(value), kinds)
 
 
 def _map(function: Any, *iterables: Any) -> Any:
     from unslow.native.interpreter.calls import call
 
-    columns = [list(_plain(each)) for each in iterables]
-    return once([call(function, tuple(each), {}) for each in zip(*columns, strict=False)])
+    columns = [iter(_plain(each)) for each in iterables]
+    values = (call(function, tuple(each), {}) for each in zip(*columns, strict=False))
+    return Generator(map, values, sources=(function, *iterables))
 
 
 def _filter(function: Any, iterable: Any) -> Any:
     from unslow.native.interpreter.calls import call
 
-    kept = []
-    for value in _plain(iterable):
+    def passes(value: Any) -> Any:
         test = truth(value if function is None else call(function, (value,), {}))
         if is_traced(test):
             raise Untranslatable("how long the list is hangs on values of the graph")
-        if test:
-            kept.append(value)
-    return once(kept)
+        return test
+
+    values = (value for value in iter(_plain(iterable)) if passes(value))
+    return Generator(filter, values, sources=(function, iterable))
 
 
 def _reduce(function: Any, iterable: Any, *initial: Any) -> Any:
@@ -226,24 +216,31 @@ def _sorted(values: Any, **kwargs: Any) -> Any:
 
 def _zip(*iterables: Any, strict: bool = False) -> Any:
     iterables = tuple(_plain(each) for each in iterables)
-    found = zipped(*iterables) if iterables else []
+    found = zipped(*iterables) if iterables else None
     if strict and isinstance(found, Sequence):
         lengths = [_len(each) for each in iterables]
         if any(isinstance(each, Array) or each != lengths[0] for each in lengths):
             raise Untranslatable("zip() of lengths that are not known to be equal")
-    return once(list(zip(*iterables, strict=strict))) if found is None else found
+    if found is None:
+        return Generator(zip, zip(*iterables, strict=strict), sources=iterables)
+    return found
 
 
 def _enumerate(iterable: Any, start: Any = 0) -> Any:
     iterable = _plain(iterable)
     found = enumerated(iterable, start)
-    return once(list(enumerate(iterable, start))) if found is None else found
+    if found is None:
+        return Generator(enumerate, enumerate(iterable, start), sources=(iterable,))
+    return found
 
 
 def _reversed(iterable: Any) -> Any:
     iterable = _plain(iterable)
     found = turned(iterable)
-    return once(list(reversed(iterable))) if found is None else found
+    if found is None:
+        values = reversed(iterable)
+        return Generator(type(values), values, sources=(iterable,))
+    return found
 
 
 def _text(kind: Any) -> Callable[..., Any]:
@@ -256,15 +253,9 @@ def _text(kind: Any) -> Callable[..., Any]:
 
 
 def _getattr(owner: Any, name: str, *default: Any) -> Any:
-    from unslow.native.interpreter.calls import attribute_of
-
-    if default and not isinstance(owner, Array):
-        return getattr(owner, name, *default)
+    if default and not has_attribute(owner, name):
+        return default[0]
     return attribute_of(owner, name)
-
-
-def _hasattr(owner: Any, name: str) -> bool:
-    return hasattr(np.ndarray, name) if isinstance(owner, Array) else hasattr(owner, name)
 
 
 def _callable(value: Any) -> bool:
@@ -278,6 +269,8 @@ def _math(name: str, ufunc: Any) -> Callable[..., Any]:
     def function(*values: Any) -> Any:
         if not any_traced(values):
             return plain(*known(values))
+        if name in ("floor", "ceil", "trunc") and dtype_of(read(values[0])).kind in "biu":
+            return to_python(values[0], int)
         floats = [to_python(value, float) if is_traced(value) else float(value) for value in values]
         found = call_numpy(ufunc, tuple(floats), {})
         return to_python(found, type(quietly_run(plain, len(values))))
@@ -334,6 +327,25 @@ def _log(value: Any, base: Any = None) -> Any:
     return top if base is None else top / _log(base)
 
 
+_OPERATORS = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "neg", "pos"]
+_OPERATORS += ["and_", "or_", "xor", "lshift", "rshift", "invert", "abs", "getitem"]
+_OPERATORS += ["eq", "ne", "lt", "le", "gt", "ge"]
+_IN_PLACE = ["iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul"]
+_IN_PLACE += ["iand", "ior", "ixor", "ilshift", "irshift"]
+
+
+def _operator(name: str) -> Callable[..., Any]:
+    function = getattr(operator, name)
+
+    def apply(*operands: Any) -> Any:
+        values = [_plain(operand) for operand in operands]
+        if name in _IN_PLACE and isinstance(values[0], (list, set, dict)):
+            raise Untranslatable("a container is changed")
+        return function(*values)
+
+    return apply
+
+
 BUILTINS: dict[Any, Callable[..., Any]] = {
     slice: slice,
     len: _len,
@@ -356,7 +368,7 @@ BUILTINS: dict[Any, Callable[..., Any]] = {
     pow: _pow,
     divmod: _divmod,
     isinstance: _isinstance,
-    type: _type,
+    type: type_of,
     map: _map,
     filter: _filter,
     functools.reduce: _reduce,
@@ -368,12 +380,9 @@ BUILTINS: dict[Any, Callable[..., Any]] = {
     repr: _text(repr),
     format: _text(format),
     getattr: _getattr,
-    hasattr: _hasattr,
+    hasattr: has_attribute,
     callable: _callable,
     math.log: _log,
     **{getattr(math, name): _math(name, ufunc) for name, ufunc in _MATH.items()},
-    **{
-        getattr(operator, name): getattr(operator, name)
-        for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "neg", "getitem")
-    },
+    **{getattr(operator, name): _operator(name) for name in [*_OPERATORS, *_IN_PLACE]},
 }

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import ast
 import operator
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from unslow.native.dispatch import any_traced
-from unslow.native.interpreter.calls import attribute_of, call
+from unslow.native.interpreter.calls import call
 from unslow.native.interpreter.frames import Closure, Frame, signature_of
+from unslow.native.interpreter.objects import attribute_of, iterated, operands
 from unslow.native.interpreter.source import code_from
 from unslow.native.interpreter.values import binary, compare, negation, subscript
 from unslow.native.tracing.array import is_traced, outside
 from unslow.native.tracing.control import branch, truth
-from unslow.native.tracing.sequences import once
-from unslow.native.tracing.state import make
+from unslow.native.tracing.sequences import Generator
+from unslow.native.tracing.state import make, session
 from unslow.native.untranslatable import Untranslatable
 
 
@@ -68,6 +70,7 @@ def _unary(node: ast.UnaryOp, frame: Frame) -> Any:
         value = outside(value)
     if isinstance(node.op, ast.Not):
         return negation(truth(value))
+    operands(value)
     function: dict[type, Any] = {
         ast.USub: operator.neg,
         ast.UAdd: operator.pos,
@@ -118,7 +121,7 @@ def _call(node: ast.Call, frame: Frame) -> Any:
     args: list[Any] = []
     for each in node.args:
         if isinstance(each, ast.Starred):
-            args += list(evaluate(each.value, frame))
+            args += list(iterated(evaluate(each.value, frame)))
         else:
             args.append(evaluate(each, frame))
     kwargs: dict[str, Any] = {}
@@ -144,7 +147,7 @@ def _slice(node: ast.Slice, frame: Frame) -> Any:
 def _elements(nodes: list[Any], frame: Frame) -> Iterator[Any]:
     for each in nodes:
         if isinstance(each, ast.Starred):
-            yield from evaluate(each.value, frame)
+            yield from iterated(evaluate(each.value, frame))
         else:
             yield evaluate(each, frame)
 
@@ -161,6 +164,7 @@ def _set(node: ast.Set, frame: Frame) -> Any:
     values = list(_elements(node.elts, frame))
     if any_traced(values):
         raise Untranslatable("a set of what the graph knows")
+    operands(values)
     return make(set(values))
 
 
@@ -170,7 +174,9 @@ def _dict(node: ast.Dict, frame: Frame) -> Any:
         if key is None:
             found.update(evaluate(value, frame))
         else:
-            found[evaluate(key, frame)] = evaluate(value, frame)
+            name = evaluate(key, frame)
+            operands(name)
+            found[name] = evaluate(value, frame)
     return make(found)
 
 
@@ -185,35 +191,14 @@ def _lambda(node: Any, frame: Frame) -> Any:
 def _comprehension(node: Any, frame: Frame) -> Any:
     inner = Frame(frame.code, frame)
     inner.is_comprehension = True
-    from unslow.native.interpreter.statements import assign_to
-    from unslow.native.tracing.state import session
-
-    session().stack.append(inner)
-    found: list[Any] = []
-
-    def run(place: int) -> None:
-        if place == len(node.generators):
-            if isinstance(node, ast.DictComp):
-                found.append((evaluate(node.key, inner), evaluate(node.value, inner)))
-            else:
-                found.append(evaluate(node.elt, inner))
-            return
-        generator = node.generators[place]
-        values = evaluate(generator.iter, inner if place else frame)
-        if isinstance(values, np.ndarray):
-            values = outside(values)
-        for value in values:
-            assign_to(generator.target, value, inner)
-            tests = [truth(evaluate(each, inner)) for each in generator.ifs]
-            if any(is_traced(test) for test in tests):
-                raise Untranslatable("how long the list is hangs on values of the graph")
-            if all(tests):
-                run(place + 1)
-
-    run(0)
-    session().stack.remove(inner)
+    first = iterated(evaluate(node.generators[0].iter, frame))
+    inner.assign(".0", first)
+    values = _produced(node, inner, 0, iter(first))
     if isinstance(node, ast.GeneratorExp):
-        return once(found)
+        return Generator(types.GeneratorType, values, inner)
+    session().stack.append(inner)
+    found = list(values)
+    session().stack.remove(inner)
     if isinstance(node, ast.DictComp):
         return make(dict(found))
     if isinstance(node, ast.SetComp):
@@ -221,6 +206,31 @@ def _comprehension(node: Any, frame: Frame) -> Any:
             raise Untranslatable("a set of what the graph knows")
         return make(set(found))
     return make(found)
+
+
+def _produced(node: Any, inner: Frame, place: int, values: Iterator[Any]) -> Iterator[Any]:
+    """What a comprehension makes, from one of its `for`s on."""
+    from unslow.native.interpreter.statements import assign_to
+
+    generator = node.generators[place]
+    for value in values:
+        assign_to(generator.target, value, inner)
+        if not all(_is_kept(each, inner) for each in generator.ifs):
+            continue
+        if place + 1 < len(node.generators):
+            following = iterated(evaluate(node.generators[place + 1].iter, inner))
+            yield from _produced(node, inner, place + 1, iter(following))
+        elif isinstance(node, ast.DictComp):
+            yield evaluate(node.key, inner), evaluate(node.value, inner)
+        else:
+            yield evaluate(node.elt, inner)
+
+
+def _is_kept(condition: Any, inner: Frame) -> Any:
+    test = truth(evaluate(condition, inner))
+    if is_traced(test):
+        raise Untranslatable("how long the list is hangs on values of the graph")
+    return test
 
 
 def _walrus(node: ast.NamedExpr, frame: Frame) -> Any:
@@ -240,6 +250,7 @@ def _formatted(node: ast.FormattedValue, frame: Frame) -> Any:
     value = evaluate(node.value, frame)
     if any_traced(value):
         raise Untranslatable("values of the graph cannot become text")
+    operands(value)
     from unslow.native.dispatch import known
 
     spec = _text(node.format_spec, frame) if isinstance(node.format_spec, ast.JoinedStr) else ""

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from unslow.native import ops
 from unslow.native.interpreter.expressions import evaluate
 from unslow.native.interpreter.flow import BREAK, CONTINUE, NORMAL, RETURN, Flow
 from unslow.native.interpreter.frames import Frame
+from unslow.native.interpreter.objects import iterated
 from unslow.native.interpreter.source import leaves
-from unslow.native.tracing.array import Array, is_traced, outside
+from unslow.native.tracing.array import Array, is_traced
 from unslow.native.tracing.control import branch, loop, truth
 from unslow.native.tracing.merging import MISSING
-from unslow.native.tracing.sequences import Sequence, sequence_of
+from unslow.native.tracing.sequences import Fetched, Sequence, sequence_of
 from unslow.native.tracing.state import Variables, session
 from unslow.native.untranslatable import Untranslatable
 
 UNROLLED = 16
 """Up to so many rounds are written one after the other."""
+
+NESTED = 4
+"""Of rounds that have loops of the graph in them: these make large graphs, slow to compile."""
 
 MOST = 1024
 """More rounds than these are not written one after the other if they make ops."""
@@ -32,33 +35,32 @@ ESCAPES = (ast.Return, ast.Break, ast.Continue)
 
 def run_for(node: ast.For, frame: Frame, execute: Execute, assign_to: Callable[..., None]) -> Flow:
     """A `for` statement."""
-    iterable = evaluate(node.iter, frame)
-    if isinstance(iterable, np.ndarray):
-        iterable = outside(iterable)
+    iterable = iterated(evaluate(node.iter, frame))
     sequence = sequence_of(iterable)
     if sequence is None:
-        values = list(iterable)
-        sequence = Sequence(len(values), lambda index: values[index], uniform=False)
+        sequence = Fetched(iterable)
+    escapes = leaves(node.body, (ast.Return, ast.Break))
 
     def one(index: Any) -> Flow:
         assign_to(node.target, sequence.get(index), frame)
-        return execute(node.body, frame)
+        flow = execute(node.body, frame)
+        # A `continue` leads to the next round, on whatever course.
+        return flow if escapes else NORMAL
 
-    escapes = leaves(node.body, (ast.Return, ast.Break))
     if isinstance(sequence.length, Array):
         flow = _in_graph(0, sequence.length, one, escapes)
     else:
-        flow = _counted(sequence, one, escapes, frame)
+        flow = _counted(sequence, one, escapes)
     return _after(flow, node, frame, execute)
 
 
-def _counted(sequence: Sequence, one: Callable[[Any], Flow], escapes: bool, frame: Frame) -> Flow:
-    """A loop with a known number of rounds."""
-    length = int(sequence.length)
+def _counted(sequence: Sequence, one: Callable[[Any], Flow], escapes: bool) -> Flow:
+    """A loop whose rounds can be counted; a list may grow on the way."""
     tried = False
-    for index in range(length):
+    index = -1
+    while (index := index + 1) < (length := int(sequence.length)):
         left = length - index
-        made = ops.count()
+        made, loops = ops.count(), ops.loops()
         if (
             escapes
             and sequence.uniform
@@ -69,11 +71,14 @@ def _counted(sequence: Sequence, one: Callable[[Any], Flow], escapes: bool, fram
             return _in_graph(index, length, one, escapes)
         flow = one(index)
         if is_traced(flow.kind):
-            return _unrolled(flow, index + 1, length, one)
+            if isinstance(sequence, Fetched):
+                sequence.fetch_all(MOST)
+            return _unrolled(flow, index + 1, int(sequence.length), one)
         if flow.kind in (BREAK, RETURN):
             return flow
-        if ops.count() == made or left - 1 <= UNROLLED or tried or not sequence.uniform:
-            if ops.count() != made and left > MOST:
+        few = left - 1 <= (UNROLLED if ops.loops() == loops else NESTED)
+        if ops.count() == made or few or tried or not sequence.uniform:
+            if ops.count() != made and max(left, index) > MOST:
                 raise Untranslatable(f"a loop of {length} rounds that the graph cannot run")
             continue
         tried = True
@@ -97,22 +102,21 @@ def _may_leave(one: Callable[[Any], Flow], index: int) -> bool:
 
 def _unrolled(flow: Flow, index: int, length: int, one: Callable[[Any], Flow]) -> Flow:
     """The rest of a loop of which a round may have been the last."""
-    if index == length:
-        return flow
-    before = flow
+    while index < length:
+        if is_traced(flow.kind):
+            goes_on = (flow.kind == NORMAL.kind) | (flow.kind == CONTINUE)
+            rounds = functools.partial(one, index), functools.partial(_itself, flow)
+            flow = branch(truth(goes_on), *rounds)
+        elif flow.kind in (BREAK, RETURN):
+            break
+        else:
+            flow = one(index)
+        index += 1
+    return flow
 
-    def go_on() -> Flow:
-        following = one(index)
-        if is_traced(following.kind):
-            return _unrolled(following, index + 1, length, one)
-        if following.kind in (BREAK, RETURN):
-            return following
-        return _unrolled(Flow(0, MISSING), index + 1, length, one)
 
-    if not is_traced(flow.kind):
-        return go_on()
-    goes_on = (flow.kind == NORMAL.kind) | (flow.kind == CONTINUE)
-    return branch(truth(goes_on), go_on, lambda: before)  # type: ignore[no-any-return]
+def _itself(flow: Flow) -> Flow:
+    return flow
 
 
 def _in_graph(start: Any, length: Any, one: Callable[[Any], Flow], escapes: bool) -> Flow:
@@ -145,6 +149,8 @@ def run_while(node: ast.While, frame: Frame, execute: Execute) -> Flow:
             return _after(NORMAL, node, frame, execute)
         made = ops.count()
         flow = execute(node.body, frame)
+        if is_traced(flow.kind) and not escapes:
+            flow = NORMAL
         if is_traced(flow.kind):
             raise Untranslatable("the course of a loop is known only when the graph runs")
         if flow.kind in (BREAK, RETURN):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from unslow.native.interpreter.compiled import is_current, smallest
 from unslow.native.untranslatable import Untranslatable
 
 Function = ast.FunctionDef | ast.Lambda
@@ -57,16 +58,26 @@ def code_of(function: types.FunctionType) -> Code:
         raise Untranslatable(f"the source of {function.__qualname__} cannot be found")
     try:
         known = _functions(text)
+        current = _is_rewritten(function) or is_current(code, text)
     except SyntaxError as error:
         raise Untranslatable(f"the source of {function.__qualname__} cannot be read") from error
+    if not current:
+        raise Untranslatable(
+            f"the source of {function.__qualname__} is no longer what Python compiled"
+        )
     found = known.get((code.co_name, code.co_firstlineno), [])
     if len(found) > 1:
-        found = [node for node in found if _compiles_to(node, code)] or found
+        found = smallest([node for node in found if _compiles_to(node, code)]) or found
         if len({ast.dump(node) for node in found}) == 1:
             found = found[:1]
     if len(found) != 1:
         raise Untranslatable(f"the source of {function.__qualname__} cannot be told for sure")
     return code_from(found[0], path)
+
+
+def _is_rewritten(function: types.FunctionType) -> bool:
+    """Whether pytest has put its own code into the assertions of a function's module."""
+    return type(function.__globals__.get("__loader__")).__module__.startswith("_pytest.")
 
 
 def code_from(node: Any, path: str) -> Code:

@@ -15,6 +15,7 @@ from unslow.native.interpreter.expressions import evaluate
 from unslow.native.interpreter.flow import BREAK, CONTINUE, NORMAL, RETURN, Flow, settled
 from unslow.native.interpreter.frames import Closure, Frame, around, bound, signature_of
 from unslow.native.interpreter.loops import run_for, run_while
+from unslow.native.interpreter.objects import iterated, operands
 from unslow.native.interpreter.source import code_from, code_of, leaves
 from unslow.native.interpreter.values import binary, subscript
 from unslow.native.tracing.array import Array, is_traced, outside
@@ -126,6 +127,13 @@ def _located(statement: Any, frame: Frame, run: Callable[[], Any]) -> Any:
             error.path, error.line = frame.code.path, statement.lineno
             error.expression = ast.unparse(statement).split("\n")[0]
         raise
+    except RecursionError:
+        raise
+    except Exception as error:
+        # The user's program would fail here too, or TensorFlow does not take the shapes.
+        line, text = statement.lineno, ast.unparse(statement).split("\n")[0]
+        reason = f"{type(error).__name__}: {error}"
+        raise Untranslatable(reason, frame.code.path, line, text) from error
 
 
 def _statement(statement: Any, frame: Frame) -> Flow:
@@ -160,9 +168,7 @@ def assign_to(target: Any, value: Any, frame: Frame) -> None:
 
 
 def _unpack(targets: list[Any], value: Any, frame: Frame) -> None:
-    if isinstance(value, np.ndarray):
-        value = outside(value)
-    values = list(value)
+    values = list(iterated(value))
     starred = [place for place, each in enumerate(targets) if isinstance(each, ast.Starred)]
     if starred:
         place, after = starred[0], len(targets) - starred[0] - 1
@@ -187,6 +193,7 @@ def set_item(owner: Any, key: Any, value: Any) -> None:
     elif isinstance(owner, (list, dict)) and may_change(owner):
         if isinstance(key, Array):
             key = key.__index__()
+        operands(key)
         owner[key] = value
     else:
         raise Untranslatable("a container from outside is changed: a side effect")
@@ -230,10 +237,10 @@ def _changed(kind: type, old: Any, value: Any) -> Any:
         if not may_change(old):
             raise Untranslatable("a list from outside is changed: a side effect")
         if kind is ast.Add:
-            old += list(value)
+            old += list(iterated(value))
             return old
-    if isinstance(old, (set, dict)):
-        raise Untranslatable("a container is changed in place")
+    if hasattr(type(old), f"__i{_OPERATORS[kind]}__") and not isinstance(old, Array):
+        raise Untranslatable(f"an object of {type(old).__name__} is changed in place")
     return binary(kind, old, value)
 
 
