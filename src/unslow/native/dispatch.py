@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from unslow.native.tracing.array import Array, fresh, is_traced, outside, read
 from unslow.native.tracing.dtypes import quietly
+from unslow.native.tracing.layout import FOLLOWING, LAID_OUT, keeps_c_order, settle
 from unslow.native.tracing.sequences import ArrayList, Sequence
 from unslow.native.tracing.state import make
 from unslow.native.tracing.views import is_known
@@ -105,7 +107,9 @@ def call_numpy(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         if traced or kwargs.get("out") is not None or name == "at":
             from unslow.native.lowering.ufunc_methods import call_method
 
-            return call_method(owner, name, args, kwargs)
+            found = call_method(owner, name, args, kwargs)
+            settle(found, (args, kwargs), follows=True)
+            return found
         return run(function, args, kwargs)
     if isinstance(function, type) and issubclass(function, np.generic) and traced:
         return _scalar(function, *args, **kwargs)
@@ -113,12 +117,29 @@ def call_numpy(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     if lowering is not None and (
         traced or (function in ALWAYS and (always or function is np.empty))
     ):
-        return lowering(*args, **kwargs)
+        found = lowering(*args, **kwargs)
+        order = kwargs.get("order", "K")
+        if function not in LAID_OUT:
+            settle(found, (args, kwargs), follows=function in FOLLOWING and order != "F")
+        return found
     if traced:
         raise Untranslatable(f"{name_of(function)} has no translation")
-    if kwargs.get("out") is not None:
+    if _writes(function, args, kwargs):
         raise Untranslatable(f"{name_of(function)} with `out` has no translation")
     return run(function, args, kwargs)
+
+
+def _writes(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether an argument is `out`. NumPy 1 writes even to some arrays that are read-only."""
+    if kwargs.get("out") is not None:
+        return True
+    if len(args) < 3:
+        return False
+    try:
+        given = inspect.signature(function).bind(*args, **kwargs).arguments
+    except (TypeError, ValueError):
+        return False
+    return given.get("out") is not None
 
 
 def _scalar(kind: Any, value: Any) -> Any:
@@ -128,9 +149,11 @@ def _scalar(kind: Any, value: Any) -> Any:
 
     if isinstance(value, Array) and value._kind == "python":
         return result(cast(read(value), kind), "scalar")
-    from unslow.native.kit import value_of
+    from unslow.native.kit import ndim, value_of
 
-    return result(cast(value_of(value), kind))
+    if isinstance(value, Array) and ndim(value) and value.dtype == kind:
+        return value
+    return result(cast(value_of(value), kind), c_order=keeps_c_order(value))
 
 
 def _is_hashable(function: Any) -> bool:
@@ -155,7 +178,10 @@ def run(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     sources: list[Any] = []
     plain_args = tuple(known(each, sources) for each in args)
     plain_kwargs = {name: known(each, sources) for name, each in kwargs.items()}
-    return ours(quietly(function, *plain_args, **plain_kwargs), sources)
+    found = ours(quietly(function, *plain_args, **plain_kwargs), sources)
+    # What is known of values need not be laid out as it would be in NumPy.
+    settle(found, sources, follows=True)
+    return found
 
 
 def known(value: Any, sources: list[Any] | None = None) -> Any:
@@ -168,11 +194,11 @@ def known(value: Any, sources: list[Any] | None = None) -> Any:
             raise Untranslatable("its value is known only when the graph runs")
         if value._kind != "array":
             return plain[()]
-        seen = plain.view()
-        seen.flags.writeable = False
-        return seen
-    if isinstance(value, np.ndarray) and sources is not None:
-        sources.append(value)
+        return _unwritable(plain)
+    if isinstance(value, np.ndarray):
+        if sources is not None:
+            sources.append(value)
+        return _unwritable(value)
     if isinstance(value, (ArrayList, Sequence)):
         return [known(each, sources) for each in value]
     if type(value) in (list, tuple):
@@ -182,6 +208,12 @@ def known(value: Any, sources: list[Any] | None = None) -> Any:
     if isinstance(value, slice):
         return slice(*[known(each, sources) for each in (value.start, value.stop, value.step)])
     return value
+
+
+def _unwritable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    seen: np.ndarray[Any, Any] = array.view()
+    seen.flags.writeable = False
+    return seen
 
 
 def ours(value: Any, sources: list[Any] | None = None) -> Any:

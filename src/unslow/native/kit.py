@@ -47,6 +47,7 @@ __all__ = [
     "is_traced",
     "ndim",
     "number",
+    "places",
     "product",
     "quietly",
     "raw_size",
@@ -75,7 +76,7 @@ def array_of(value: Any) -> Array:
             return value
         return fresh(read(value))
     if isinstance(value, sequences.ArrayList):
-        return array_of(value.array)
+        return fresh(_of_numbers(read(value.array)))
     if isinstance(value, sequences.Sequence):
         value = list(value)
     if isinstance(value, (list, tuple)):
@@ -91,7 +92,19 @@ def array_of(value: Any) -> Array:
     return fresh(plain)
 
 
+def _of_numbers(plain: Any) -> Any:
+    """What NumPy makes of a list of Python's numbers: it has the widest dtype of their kind."""
+    dtype = dtype_of(plain)
+    refuse(dtype == np.uint64, "the dtype of a list hangs on its numbers")
+    return cast(plain, np.array(np.ones(1, dtype).tolist()).dtype)
+
+
 def _stacked(values: Sequence[Any]) -> Array:
+    from unslow.native.lowering.runs import stacked
+
+    together = stacked(values, 0)
+    if together is not None:
+        return fresh(together)
     parts = [value if is_number(value) else array_of(value) for value in values]
     dtype: np.dtype[Any] = quietly(lambda: np.array([stand_in(part) for part in parts]).dtype)
     ranks = {0 if is_number(part) else ndim(part) for part in parts}
@@ -210,6 +223,12 @@ def product(numbers: Sequence[Any]) -> Any:
     for each in unknown:
         found = ops.call("tf.multiply", each, np.int64(found) if isinstance(found, int) else found)
     return found
+
+
+def places(index: Any, shape: Sequence[Any]) -> Any:
+    """Indices for an op that changes a tensor; `tf.vectorized_map` takes those of 32 bits alone."""
+    small = all(isinstance(size, int) and size < 2**31 for size in shape)
+    return cast(index, "int32") if small else index
 
 
 def size_tensor(size: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from unslow.native.dispatch import call_numpy
 from unslow.native.tracing.array import Array, fresh, ndim, read, result, to_python, write
 from unslow.native.tracing.dtypes import cast, dtype_of
+from unslow.native.tracing.layout import copied, in_c_order, is_contiguous
 from unslow.native.tracing.sequences import ArrayList
 from unslow.native.tracing.views import is_known
 from unslow.native.untranslatable import Untranslatable
@@ -34,13 +35,25 @@ def _astype(
     target = np.dtype(dtype)
     if not np.can_cast(dtype_of(value), target, casting):
         raise Untranslatable(f"NumPy raises TypeError: no {casting} cast to {target}")
-    if not copy and dtype_of(value) == target:
+    if array._kind != "array":
+        return array if not copy and dtype_of(value) == target else result(cast(value, target))
+    in_order = in_c_order(array, order)
+    if not copy and dtype_of(value) == target and (order in ("K", "A") or is_contiguous(array)):
         return array
-    return result(cast(value, target)) if array._kind != "array" else fresh(cast(value, target))
+    found = fresh(cast(value, target), c_order=in_order)
+    if not copy and dtype_of(value) == target:
+        # Where it lies in this order already, NumPy gives the array itself.
+        found._storage.fork(array._storage)
+    return found
 
 
 def _copy(array: Array, order: str = "C") -> Any:
-    return fresh(read(array)) if array._kind == "array" else array
+    return copied(array, order) if array._kind == "array" else array
+
+
+def _conjugate(array: Array) -> Any:
+    # Unlike the function, the method makes no copy of what is real.
+    return call_numpy(np.conjugate, (array,), {}) if array.dtype.kind == "c" else array
 
 
 def _fill(array: Array, value: Any) -> None:
@@ -136,8 +149,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     ]
 } | {
     "astype": _astype,
-    "conj": _same(np.conjugate),
-    "conjugate": _same(np.conjugate),
+    "conj": _conjugate,
+    "conjugate": _conjugate,
     "copy": _copy,
     "__copy__": _copy,
     "fill": _fill,

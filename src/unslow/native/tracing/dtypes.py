@@ -66,7 +66,24 @@ def cast(value: Any, dtype: Any) -> Any:
         value = ops.call("tf.cast", value, tf.int32)
     elif source.kind == "f" and dtype == np.uint32:
         value = ops.call("tf.cast", value, tf.int64)
+    if source == np.float64 and dtype == np.float16:
+        value = _towards_odd(value)
     return ops.call("tf.cast", value, tf.as_dtype(dtype))
+
+
+def _towards_odd(value: Any) -> Any:
+    """Floats of 32 bits that round to the same of 16 as those of 64 do.
+
+    What is lost goes into the last bit: rounding twice would take a little more than a half for
+    a half.
+    """
+    near = ops.call("tf.cast", value, tf.float32)
+    back = ops.call("tf.cast", near, tf.float64)
+    bits = ops.call("tf.bitcast", near, tf.int32)
+    above = ops.call("tf.greater", ops.call("tf.abs", back), ops.call("tf.abs", value))
+    bits = ops.call("tf.subtract", bits, ops.call("tf.cast", above, tf.int32))
+    lost = ops.call("tf.cast", ops.call("tf.not_equal", back, value), tf.int32)
+    return ops.call("tf.bitcast", ops.call("tf.bitwise.bitwise_or", bits, lost), tf.float32)
 
 
 @functools.cache

@@ -55,7 +55,19 @@ def operate(name: str, *operands: Any) -> Any:
         raise Untranslatable("an array is compared with something that is no number")
     from unslow.native.dispatch import call_numpy
 
+    if name == "pow" and _takes_root(*operands):
+        return call_numpy(np.sqrt, operands[:1], {})
     return call_numpy(UFUNCS[name], operands, {})
+
+
+def _takes_root(base: Any, exponent: Any) -> bool:
+    """Whether this NumPy makes a root of `array ** 0.5`, also where `np.power` gives a power."""
+    if not isinstance(exponent, float) or exponent != 0.5 or not isinstance(base, Array):
+        return False
+    if base._kind != "array" or base.dtype.kind != "f":
+        return False
+    with np.errstate(all="ignore"):
+        return bool(np.isnan(np.array([-np.inf], base.dtype) ** 0.5)[0])
 
 
 def _stand_in(value: Any) -> Any:
@@ -109,6 +121,9 @@ def operate_in_place(name: str, target: Array, other: Any) -> Any:
 
     if name == "matmul":
         write(target, read(call_numpy(np.matmul, (target, other), {})))
+        return target
+    if name == "pow" and _takes_root(target, other):
+        call_numpy(np.sqrt, (target,), {"out": target})
         return target
     call_numpy(UFUNCS[name], (target, other), {"out": target})
     return target

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from unslow.native.tracing.array import Array, is_traced, ndim, number, read, to_python
+import numpy as np
+
+from unslow.native.tracing.array import Array, fresh, is_traced, ndim, number, read, to_python
+from unslow.native.tracing.dtypes import dtype_of
+from unslow.native.tracing.state import make, may_change, session
 from unslow.native.untranslatable import Untranslatable
 
 
 class Sequence:
     """Elements that are made when asked for, as many as `length`, which may be traced.
 
-    `uniform`: all elements have the same kind, dtype and shape, so that a loop of the graph can
-    run over them.
+    `length` may be a function: how many there are now. `uniform`: all elements have the same
+    kind, dtype and shape, so that a loop of the graph can run over them. `type`: what Python
+    says it is.
     """
+
+    type: type = object
 
     def __init__(
         self, length: Any, get: Callable[[Any], Any], uniform: bool = True, once: bool = False
     ) -> None:
-        self.length = length
+        self._length = length
         self.get = get
         self.uniform = uniform
         self.once = once
         self._spent = False
+
+    @property
+    def length(self) -> Any:
+        return self._length() if callable(self._length) else self._length
 
     def begin(self) -> None:
         """Start to run over the elements.
@@ -42,7 +55,13 @@ class Sequence:
 
     def __iter__(self) -> Iterator[Any]:
         self.begin()
-        return (self.get(index) for index in range(len(self)))
+        return self._elements()
+
+    def _elements(self) -> Iterator[Any]:
+        index = 0
+        while index < len(self):
+            yield self.get(index)
+            index += 1
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -54,10 +73,21 @@ class Sequence:
         return self.get(index)
 
 
+class Iteration(Sequence):
+    """Elements that can be run over once: what `zip` and the like return."""
+
+    def __init__(self, kind: type, length: Any, get: Callable[[Any], Any], uniform: bool) -> None:
+        self.type = kind
+        super().__init__(length, get, uniform, once=True)
+
+
 class Range(Sequence):
     """`range` with traced bounds."""
 
+    type = range
+
     def __init__(self, *bounds: Any) -> None:
+        bounds = tuple(_whole(each) for each in bounds)
         start, stop, step = 0, bounds[0], 1
         if len(bounds) > 1:
             start, stop = bounds[:2]
@@ -75,8 +105,20 @@ class Range(Sequence):
         super().__init__(length, lambda index: start + index * step)
 
 
+def _whole(bound: Any) -> Any:
+    """A bound of a range as an integer of Python's, which does not wrap around."""
+    if not isinstance(bound, Array):
+        return operator.index(bound)
+    kind = dtype_of(read(bound)).kind
+    if ndim(bound) or kind not in ("iub" if bound._kind == "python" else "iu"):
+        raise Untranslatable("Python raises TypeError: a bound of a range is no integer")
+    return to_python(bound, int)
+
+
 class ArrayList(Sequence):
     """`array.tolist()`: a list that is made only as far as it is needed."""
+
+    type = list
 
     def __init__(self, array: Array) -> None:
         self.array = array
@@ -91,6 +133,8 @@ class ArrayList(Sequence):
 
 class Flat(Sequence):
     """`array.flat`."""
+
+    type = np.flatiter
 
     def __init__(self, array: Array) -> None:
         self.array = array
@@ -107,10 +151,14 @@ class Flat(Sequence):
         )
 
     def __getitem__(self, index: Any) -> Any:
-        return self._ravelled()[index]
+        found = self._ravelled()[index]
+        return fresh(read(found)) if isinstance(found, Array) and found._kind == "array" else found
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._ravelled()[index] = value
+
+
+_NUMBERED = (Sequence, Array, range, list, tuple, str)
 
 
 def sequence_of(iterable: Any) -> Sequence | None:
@@ -125,32 +173,99 @@ def sequence_of(iterable: Any) -> Sequence | None:
     if isinstance(iterable, range):
         start, step = iterable.start, iterable.step
         return Sequence(len(iterable), lambda index: start + index * step)
-    if isinstance(iterable, (list, tuple, str)):
-        return Sequence(len(iterable), lambda index: iterable[index], uniform=False)
+    if isinstance(iterable, _NUMBERED):
+        return Sequence(lambda: len(iterable), lambda index: iterable[index], uniform=False)
     return None
 
 
 def zipped(*iterables: Any) -> Any:
     """`zip`."""
-    found = [sequence_of(each) for each in iterables]
-    sequences = [each for each in found if each is not None]
-    if len(sequences) < len(iterables):
+    if not all(isinstance(each, _NUMBERED) for each in iterables):
         return None
-    lengths = [each.length for each in sequences]
-    shortest: Any = lengths[0]
+    sequences = [each for each in map(sequence_of, iterables) if each is not None]
     from unslow.native.tracing.operators import lesser_of
 
-    for length in lengths[1:]:
-        shortest = lesser_of(shortest, length)
+    def shortest() -> Any:
+        return functools.reduce(lesser_of, [each.length for each in sequences])
+
     uniform = all(each.uniform for each in sequences)
-    return Sequence(
-        shortest, lambda index: tuple(each.get(index) for each in sequences), uniform, once=True
+    length = shortest() if uniform else shortest
+    return Iteration(
+        zip, length, lambda index: tuple(each.get(index) for each in sequences), uniform
     )
 
 
-def once(values: list[Any]) -> Sequence:
-    """An iterator over values."""
-    return Sequence(len(values), lambda index: values[index], uniform=False, once=True)
+class Generator:
+    """What a generator expression, `map` or `filter` gives: values that are made when asked for.
+
+    `type`: what Python says it is. `frame`: the names that the values are made with. `sources`:
+    what else they are made of.
+    """
+
+    def __init__(
+        self, kind: type, values: Iterator[Any], frame: Any = None, sources: tuple[Any, ...] = ()
+    ) -> None:
+        self.type = kind
+        self.frame = frame
+        self.sources = sources
+        self._values = values
+        make(self)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if not may_change(self):
+            raise Untranslatable("an iterator from outside a branch of the graph goes on in it")
+        if self.frame is None:
+            return next(self._values)
+        stack = session().stack
+        stack.append(self.frame)
+        try:
+            return next(self._values)
+        finally:
+            stack.remove(self.frame)
+
+
+class Fetched(Sequence):
+    """The values of any iterator, each fetched when a loop comes to it.
+
+    `length` is how many there are at least: one more than were looked at, until the end.
+    """
+
+    def __init__(self, values: Any) -> None:
+        self.values = iter(values)
+        self.found: list[Any] = []
+        self.looked_at = 0
+        super().__init__(self._at_least, self._value, uniform=False)
+
+    def _at_least(self) -> int:
+        self._fetch(self.looked_at + 1)
+        return len(self.found)
+
+    def _value(self, index: int) -> Any:
+        self.looked_at = max(self.looked_at, index + 1)
+        return self.found[index]
+
+    def _fetch(self, count: int) -> None:
+        while len(self.found) < count:
+            try:
+                self.found.append(next(self.values))
+            except StopIteration:
+                return
+
+    def fetch_all(self, most: int) -> None:
+        """Fetch what is left, before a branch of the graph looks at it.
+
+        Raises:
+            Untranslatable: it would not be the same now, or there are more than `most`.
+        """
+        if isinstance(self.values, Generator):
+            raise Untranslatable("a loop over what is made on the way may be left at any round")
+        self._fetch(most + 1)
+        if len(self.found) > most:
+            raise Untranslatable(f"a loop of more than {most} rounds that may be left at any")
+        self._length = len(self.found)
 
 
 def enumerated(iterable: Any, start: Any = 0) -> Any:
@@ -158,8 +273,9 @@ def enumerated(iterable: Any, start: Any = 0) -> Any:
     inner = sequence_of(iterable)
     if inner is None:
         return None
-    return Sequence(
-        inner.length, lambda index: (start + index, inner.get(index)), inner.uniform, once=True
+    length = inner.length if inner.uniform else lambda: inner.length
+    return Iteration(
+        enumerate, length, lambda index: (start + index, inner.get(index)), inner.uniform
     )
 
 
@@ -168,9 +284,9 @@ def turned(iterable: Any) -> Any:
     inner = sequence_of(iterable)
     if inner is None:
         return None
-    return Sequence(
-        inner.length, lambda index: inner.get(inner.length - 1 - index), inner.uniform, once=True
-    )
+    length = inner.length
+    kind = type(reversed(iterable)) if isinstance(iterable, (list, range)) else reversed
+    return Iteration(kind, length, lambda index: inner.get(length - 1 - index), inner.uniform)
 
 
 def index_number(index: Any) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 from unslow.native.untranslatable import Untranslatable
 
@@ -35,7 +38,7 @@ class Storage:
         self.fixed = fixed
         self.tainted = ""
         self.forks: list[Storage] = []
-        self.c_order = c_order
+        self.c_order = c_order and (not isinstance(value, np.ndarray) or value.flags.c_contiguous)
         session = sessions.current
         self.depth = len(session.journals) if session is not None else 0
 
@@ -58,10 +61,14 @@ class Storage:
         self.version += 1
 
     def fork(self, other: Storage) -> None:
-        """Either may be the memory of the other: a change of one makes the other unreadable."""
-        if other is not self:
-            self.forks.append(other)
-            other.forks.append(self)
+        """Either may be the memory of the other: a change of one makes the other unreadable.
+
+        So do those that each of them may share memory with already.
+        """
+        for one, another in itertools.product((self, *self.forks), (other, *other.forks)):
+            if one is not another and not any(another is each for each in one.forks):
+                one.forks.append(another)
+                another.forks.append(one)
 
 
 class Variables:
@@ -85,15 +92,18 @@ class Session:
 
     `journals`: for each branch being traced, what was there before it. `made`: for each
     branch, the lists and dictionaries made inside. `stack`: the names of the functions that
-    are running.
+    are running. `seeds`: the tensors that random numbers are drawn from. `trials`: how many
+    graphs that are thrown away are being made now, one within the other.
     """
 
     def __init__(self, random: str | None = None) -> None:
         self.random = random
+        self.seeds: list[Any] = []
         self.journals: list[dict[Key, Any]] = []
         self.made: list[list[Any]] = [[]]
         self.stack: list[Variables] = []
         self.calls = 0
+        self.trials = 0
 
 
 class _Sessions(threading.local):
