@@ -5,8 +5,8 @@
 For each task the table tells milliseconds per image of a `tf.data` pipeline that maps it over
 photos of 224 x 224 pixels with as many parallel calls as there are cores: the function as it
 is in `tf.numpy_function`; as `unslow.numpy_function` makes it, alone and compiled by XLA; the
-same on batches; written by hand in TensorFlow; and through jax2tf, where JAX is installed and
-the function is one that JAX can trace. All ways of a task run in turn, in shuffled order; a
+same on batches; written by hand in TensorFlow; and written in JAX, through jax2tf, where
+that is installed. All ways of a task run in turn, in shuffled order; a
 figure is the median of the rounds. "limit" is what reading each image once and writing the
 result once takes at the bandwidth that copying large arrays has here. Libraries that are not
 installed are left out.
@@ -22,7 +22,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,8 @@ class Task:
     function: Callable[..., Any]
     given: Sequence[Any]
     by_hand: Callable[..., Any] | None = None
-    by_jax: Callable[..., Any] | None = None
     needs: str = ""
     dtype: Any = np.float32
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 def photos(count: int) -> Any:
@@ -176,15 +174,15 @@ def tasks(count: int) -> list[Task]:
     )
     turned = {"given": (images, angles), "by_hand": rotate_by_hand}
     return [
-        Task("flip, roll, normalise", flip_roll, (images,), flip_roll_by_hand, jax_of(flip_roll)),
+        Task("flip, roll, normalise", flip_roll, (images,), flip_roll_by_hand),
         Task(
             "the same with cutout",
             flip_roll_cutout,
             (images, *corners),
             flip_roll_cutout_by_hand,
         ),
-        Task("colour jitter", jitter, (images, *numbers), jitter_by_hand, jax_of(jitter)),
-        Task("mixup", mixup, (images, numbers[0]), mixup_by_hand, jax_of(mixup)),
+        Task("colour jitter", jitter, (images, *numbers), jitter_by_hand),
+        Task("mixup", mixup, (images, numbers[0]), mixup_by_hand),
         Task("equalise", equalise, (images,), equalise_by_hand),
         Task("log-mel spectrogram", log_mel, (images, banks), log_mel_by_hand),
         Task("rotate, scikit-image", rotate_skimage, needs="skimage", **turned),
@@ -193,21 +191,54 @@ def tasks(count: int) -> list[Task]:
     ]
 
 
-def jax_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
-    """The function with JAX's NumPy in place of NumPy, through jax2tf; `None` without JAX."""
-    if importlib.util.find_spec("jax") is None:
-        return None
-    import types
+def in_jax() -> dict[str, Callable[..., Any]]:
+    """The functions as one writes them in JAX, through jax2tf; empty where that is not installed.
 
-    import jax.numpy
-    from jax.experimental import jax2tf
+    The last JAX with `jax.experimental.jax2tf` is needed.
+    """
+    try:
+        import jax
+        import jax.numpy as jnp
+        from jax.experimental import jax2tf
+    except ImportError as error:
+        print(f"jax2tf is left out: {error}", file=sys.stderr)
+        return {}
 
-    inner = types.FunctionType(function.__code__, {**globals(), "np": jax.numpy})
-    converted = jax2tf.convert(inner, with_gradient=False)
-    return tf.function(converted, autograph=False, jit_compile=True)  # type: ignore[no-any-return]
+    def flip_roll(image: Any) -> Any:
+        return (jnp.roll(image[:, ::-1], (7, -11), axis=(0, 1)) - 0.45) / 0.22
+
+    def flip_roll_cutout(image: Any, top: Any, left: Any) -> Any:
+        corner = (top, left, jnp.zeros_like(top))
+        return jax.lax.dynamic_update_slice(flip_roll(image), jnp.zeros((48, 48, 3)), corner)
+
+    def jitter(image: Any, light: Any, contrast: Any) -> Any:
+        grey = (image @ jnp.array([0.299, 0.587, 0.114])).mean()
+        return jnp.clip((image - grey) * contrast + grey + light, 0, 1)
+
+    def mixup(image: Any, share: Any) -> Any:
+        return share * image + (1 - share) * image[::-1]
+
+    def equalise(image: Any) -> Any:
+        grey = (image.mean(axis=2) * 255).astype(jnp.uint8)
+        counts = jnp.bincount(grey.ravel(), length=256)
+        return (counts.cumsum() / grey.size)[grey]
+
+    def log_mel(image: Any, bank: Any) -> Any:
+        sound = image[:, :, 0].reshape(-1)
+        starts = jnp.arange(0, sound.size - 512, 256)
+        frames = sound[starts[:, None] + jnp.arange(512)] * jnp.hanning(512)
+        return jnp.log(jnp.abs(jnp.fft.rfft(frames)) ** 2 @ bank + 1e-6)
+
+    written = (flip_roll, flip_roll_cutout, jitter, mixup, equalise, log_mel)
+    return {
+        each.__name__: tf.function(
+            jax2tf.convert(each, with_gradient=False), autograph=False, jit_compile=True
+        )
+        for each in written
+    }
 
 
-def pipelines(task: Task) -> dict[str, Any]:
+def pipelines(task: Task, by_jax: Callable[..., Any] | None) -> dict[str, Any]:
     """A dataset for each way to do the task, with the results in batches."""
     rows = tf.data.Dataset.from_tensor_slices(tuple(task.given)).repeat()
     count = len(task.given[0])
@@ -237,8 +268,8 @@ def pipelines(task: Task) -> dict[str, Any]:
     }
     if task.by_hand is not None:
         ways["by hand"] = lambda: each(task.by_hand)
-    if task.by_jax is not None:
-        ways["jax2tf"] = lambda: each(task.by_jax)
+    if by_jax is not None:
+        ways["jax2tf"] = lambda: each(by_jax)
     found: dict[str, Any] = {}
     for name, make in ways.items():
         try:
@@ -264,9 +295,11 @@ def copying() -> float:
     return statistics.median(times) / (2 * block.nbytes)
 
 
-def measured(task: Task, rounds: int, shuffle: random.Random) -> dict[str, float]:
+def measured(
+    task: Task, by_jax: Callable[..., Any] | None, rounds: int, shuffle: random.Random
+) -> dict[str, float]:
     """Median milliseconds per image of each way."""
-    found = pipelines(task)
+    found = pipelines(task, by_jax)
     names = [name for name in WAYS if name in found]
     count = len(task.given[0]) // BATCH * BATCH
     expected = found["numpy_function", "first"]
@@ -296,6 +329,7 @@ def main() -> int:
     options = parser.parse_args()
     shuffle = random.Random(0)
     each_byte = copying()
+    jax = in_jax()
     lines = [f"| task | {' | '.join(WAYS)} | limit |", "|---" * (len(WAYS) + 2) + "|"]
     for line in lines:
         print(line, flush=True)
@@ -304,7 +338,7 @@ def main() -> int:
             continue
         if task.needs and importlib.util.find_spec(task.needs) is None:
             continue
-        found = measured(task, options.rounds, shuffle)
+        found = measured(task, jax.get(task.function.__name__), options.rounds, shuffle)
         limit = 2 * 1e3 * each_byte * task.given[0][0].nbytes
         cells = [f"{found[name]:.2f}" if name in found else "" for name in WAYS]
         lines.append(f"| {task.name} | {' | '.join(cells)} | {limit:.2f} |")

@@ -124,7 +124,7 @@ def test_traced_angles_shifts_and_matrices(order: int, mode: str) -> None:
 
     for angle in (17.25, -90.0, 90.0, 180.0, 45.0, 361.0, 0.0):
         wanted = ndimage.rotate(value, angle, reshape=False, **options)
-        agree(rotated(value, tf.constant(angle)), wanted, tolerance)
+        agree(rotated(value, tf.constant(angle, tf.float64)), wanted, tolerance)
 
     @tf.function(autograph=False)
     def shifted(x: Any, move: Any) -> Any:

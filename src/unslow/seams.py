@@ -607,6 +607,15 @@ def uses_xla(function: Any) -> bool:
     return bool(function._jit_compile)
 
 
+def is_compiled_by_xla(graph: Any) -> bool:
+    """Whether ops that are added to a graph are for XLA; true where that cannot be told."""
+    try:
+        control_flow = importlib.import_module("tensorflow.python.ops.control_flow_util")
+        return bool(control_flow.GraphOrParentsInXlaContext(graph))
+    except (ImportError, AttributeError):
+        return True
+
+
 def default_graph() -> Any:
     """TensorFlow 1's graph that ops are added to now."""
     return importlib.import_module("tensorflow").compat.v1.get_default_graph()

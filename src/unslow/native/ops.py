@@ -7,6 +7,7 @@ printed as source that stands by itself.
 from __future__ import annotations
 
 import functools
+import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
+
+from unslow.native.folding import must_be_hidden
+from unslow.native.reuse import key_of
 
 COND = "tf.cond"
 WHILE = "tf.while_loop"
@@ -50,6 +54,9 @@ class Unprintable:
 class _Recording(threading.local):
     block: Block | None = None
     count: int = 0
+    loops: int = 0
+    moment: Any = None
+    made: dict[Any, Any] | None = None
 
 
 _recording = _Recording()
@@ -57,12 +64,26 @@ _recording = _Recording()
 
 @contextmanager
 def recorded(block: Block | None) -> Iterator[Block | None]:
-    """Write the calls made inside into `block`; with `None`, nowhere."""
-    before, _recording.block = _recording.block, block
+    """Write the calls made inside into `block`; with `None`, nowhere.
+
+    Inside, of equal calls only the first is made.
+    """
+    before = _recording.block, _recording.made
+    _recording.block, _recording.made = block, {}
     try:
         yield block
     finally:
-        _recording.block = before
+        _recording.block, _recording.made = before
+
+
+@contextmanager
+def loops_until(moment: tf.Tensor) -> Iterator[None]:
+    """Let loops of the graph that are made inside end when `tf.timestamp()` is past `moment`."""
+    before, _recording.moment = _recording.moment, moment
+    try:
+        yield
+    finally:
+        _recording.moment = before
 
 
 def is_recording() -> bool:
@@ -73,6 +94,11 @@ def is_recording() -> bool:
 def count() -> int:
     """How many calls were made so far."""
     return _recording.count
+
+
+def loops() -> int:
+    """How many loops of the graph were made so far."""
+    return _recording.loops
 
 
 @functools.cache
@@ -99,16 +125,46 @@ def note(
 
 def call(name: str, /, *args: Any, **kwargs: Any) -> Any:
     """Call the function of TensorFlow that is known by a dotted name, such as `tf.reverse`."""
-    result = _find(name)(*args, **kwargs)
+    if name == "tf.add" and must_be_hidden(*args[:2]):
+        args = (args[0], hidden(args[1]), *args[2:])
+    elif name == "tf.stack" and len(args[0]) > 1 and must_be_hidden(args[0][0], args[0][-1]):
+        args = ([*args[0][:-1], hidden(args[0][-1])], *args[1:])
+    return _made(name, _find(name), args, kwargs)
+
+
+def hidden(tensor: Any) -> Any:
+    """The same tensor; TensorFlow's optimiser does not see how it was made."""
+    return call("tf.raw_ops.Snapshot", input=tensor)
+
+
+def _made(
+    name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    known = _recording.made
+    key = key_of(name, args, kwargs) if known is not None else None
+    if known is not None and key in known:
+        return known[key]
+    result = function(*args, **kwargs)
     note(name, args, kwargs, result)
+    if known is not None and key is not None and tf.is_tensor(result):
+        known[key] = result
     return result
+
+
+def note_loop() -> None:
+    """Count a loop of the graph."""
+    _recording.loops += 1
+
+
+def placeholder(dtype: Any, shape: Any) -> Any:
+    """A tensor that nobody computes, in a graph that nobody runs."""
+    _recording.count += 1
+    return tf.raw_ops.Placeholder(dtype=tf.as_dtype(dtype), shape=tf.TensorShape(shape))
 
 
 def index(tensor: Any, key: tuple[Any, ...]) -> Any:
     """`tensor[key]`: integers, slices, `None` and `...`, whose numbers may be tensors."""
-    result = tensor[key]
-    note(INDEX, (tensor, key), {}, result)
-    return result
+    return _made(INDEX, operator.getitem, (tensor, key), {})
 
 
 def _inner() -> Block | None:
@@ -146,6 +202,7 @@ def while_loop(
     shapes: Sequence[tf.TensorShape],
 ) -> list[Any]:
     """`tf.while_loop` over tensors; `shapes` are what stays the same in each round."""
+    note_loop()
     blocks = _inner(), _inner()
 
     def traced_test(*values: Any) -> Any:
@@ -153,6 +210,8 @@ def while_loop(
             result = test(list(values))
         if blocks[0] is not None:
             blocks[0].parameters, blocks[0].results = list(values), [result]
+        if _recording.moment is not None:
+            result = tf.logical_and(result, tf.timestamp() < _recording.moment)
         return result
 
     def traced_body(*values: Any) -> list[Any]:

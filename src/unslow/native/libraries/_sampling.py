@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any
 
 import tensorflow as tf
@@ -61,7 +63,7 @@ def corners(
     """
     down, right = steps
     height, width, channels = _shape3(image)
-    if mode not in ("constant", "edge"):
+    if mode != "constant":
         flat = tf.reshape(image, [height * width, channels])
         r0, r1 = fold(top, height, mode) * width, fold(top + down, height, mode) * width
         c0, c1 = fold(left, width, mode), fold(left + right, width, mode)
@@ -72,15 +74,10 @@ def corners(
             tf.gather(flat, r1 + c1),
         )
     # The image gets a frame of two pixels, so that positions outside need no test.
-    if mode == "constant":
-        fill = tf.zeros([1, 1, channels], image.dtype) + number(cval, image.dtype)
-        beside = tf.broadcast_to(fill, [height, 2, channels])
-        above = tf.broadcast_to(fill, [2, width + 4, channels])
-        framed = tf.concat([above, tf.concat([beside, image, beside], 1), above], 0)
-    else:
-        framed = tf.concat([image[:1], image[:1], image, image[-1:], image[-1:]], 0)
-        first, last = framed[:, :1], framed[:, -1:]
-        framed = tf.concat([first, first, framed, last, last], 1)
+    fill = tf.zeros([1, 1, channels], image.dtype) + number(cval, image.dtype)
+    beside = tf.broadcast_to(fill, [height, 2, channels])
+    above = tf.broadcast_to(fill, [2, width + 4, channels])
+    framed = tf.concat([above, tf.concat([beside, image, beside], 1), above], 0)
     wide = width + 4
     flat = tf.reshape(framed, [(height + 4) * wide, channels])
     top, left = tf.clip_by_value(top, -2, height), tf.clip_by_value(left, -2, width)
@@ -98,17 +95,27 @@ def whole(x: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.floor(x), -(2.0**30), 2.0**30), tf.int32)
 
 
+def spread(values: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
+    """One value for each position, [height', width'], as one for each channel of `pixels` there.
+
+    Done once, it is cheaper than in each op that takes both.
+    """
+    known = pixels.shape.is_fully_defined()
+    return tf.broadcast_to(values[..., None], pixels.shape if known else tf.shape(pixels))
+
+
 def bilinear(
-    pixels: tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], rows: tf.Tensor, columns: tf.Tensor
+    pixels: tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], down: tf.Tensor, right: tf.Tensor
 ) -> tf.Tensor:
     """Linear interpolation between four pixels, as scikit-image's warp does it.
 
-    `pixels`: what `corners` gives.
+    `pixels`: what `corners` gives. `down` and `right`: how far below and right of the first.
     """
     first, second, third, fourth = pixels
-    down, right = (rows - tf.floor(rows))[..., None], (columns - tf.floor(columns))[..., None]
-    upper = (1 - right) * first + right * second
-    lower = (1 - right) * third + right * fourth
+    down, right = spread(down, first), spread(right, first)
+    left = 1 - right
+    upper = left * first + right * second
+    lower = left * third + right * fourth
     return (1 - down) * upper + down * lower
 
 
@@ -218,7 +225,9 @@ def spline_taps(
 def spline_sample(
     image: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, order: int, mode: str, cval: Any
 ) -> tf.Tensor:
-    """A spline's values at real positions, as `scipy.ndimage` computes them, in float64.
+    """A spline's values at real positions, as `scipy.ndimage` computes them.
+
+    They are float64, but float32 where pixels of float32 are taken or mixed in pairs.
 
     `image`: [height, width, channels]; for orders above 1 the spline's coefficients. `rows` and
     `columns`: float64, [height', width'] or broadcast to it.
@@ -227,20 +236,30 @@ def spline_sample(
     flat = tf.reshape(image, [height * width, channels])
     row_taps, row_weights, row_inside = spline_taps(rows, height, order, mode)
     column_taps, column_weights, column_inside = spline_taps(columns, width, order, mode)
-    total = None
-    for i in range(order + 1):
-        for j in range(order + 1):
-            value = tf.gather(flat, row_taps[i] * width + column_taps[j])
-            value = tf.cast(value, tf.float64)
-            if mode == "grid-constant":
-                inside = row_inside[i] & column_inside[j]
-                value = tf.where(inside[..., None], value, number(cval, tf.float64))
-            if order:
-                value = value * row_weights[i][..., None] * column_weights[j][..., None]
-            total = value if total is None else total + value
+    names = [(i, j) for i in range(order + 1) for j in range(order + 1)]
+    # Pairs of pixels of float32 need no more digits, once their weights are known.
+    dtype = tf.float32 if image.dtype == tf.float32 and order < 2 else tf.float64
+    taken = []
+    for i, j in names:
+        value = tf.cast(tf.gather(flat, row_taps[i] * width + column_taps[j]), dtype)
+        if mode == "grid-constant":
+            inside = row_inside[i] & column_inside[j]
+            value = tf.where(inside[..., None], value, number(cval, dtype))
+        taken.append(value)
+    if order == 1 and dtype == tf.float32:
+        down, right = (tf.cast(each[1], dtype) for each in (row_weights, column_weights))
+        total = bilinear((taken[0], taken[1], taken[2], taken[3]), down, right)
+    elif order:
+        weighted = [
+            value * row_weights[i][..., None] * column_weights[j][..., None]
+            for value, (i, j) in zip(taken, names, strict=True)
+        ]
+        total = functools.reduce(operator.add, weighted)
+    else:
+        total = taken[0]
     if mode == "constant":
         inside = row_inside[0] & column_inside[0]
-        total = tf.where(inside[..., None], total, number(cval, tf.float64))
+        total = tf.where(inside[..., None], total, number(cval, dtype))
     return total
 
 
@@ -254,12 +273,14 @@ def affine_positions(
     y = tf.cast(tf.range(height), tf.float64)[:, None]
     x = tf.cast(tf.range(width), tf.float64)[None, :]
     matrix, offset = number(matrix, tf.float64), number(offset, tf.float64)
+    # TensorFlow changes the order of additions, but not of subtractions.
+    minus = -offset
     if offset_first:
-        rows = offset[0] + y * matrix[0, 0] + x * matrix[0, 1]
-        columns = offset[1] + y * matrix[1, 0] + x * matrix[1, 1]
+        rows = y * matrix[0, 0] - minus[0] + x * matrix[0, 1]
+        columns = y * matrix[1, 0] - minus[1] + x * matrix[1, 1]
     else:
-        rows = y * matrix[0, 0] + x * matrix[0, 1] + offset[0]
-        columns = y * matrix[1, 0] + x * matrix[1, 1] + offset[1]
+        rows = y * matrix[0, 0] + x * matrix[0, 1] - minus[0]
+        columns = y * matrix[1, 0] + x * matrix[1, 1] - minus[1]
     return rows, columns
 
 

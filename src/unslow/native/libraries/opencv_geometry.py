@@ -22,7 +22,7 @@ from unslow.native.libraries._arguments import (
     traced,
 )
 from unslow.native.libraries._filters import along_axis
-from unslow.native.libraries._sampling import corners, number, whole
+from unslow.native.libraries._sampling import corners, number, spread, whole
 from unslow.native.libraries.tolerance import Tolerance
 
 LIBRARY = "cv2"
@@ -276,7 +276,7 @@ def _warp_by_tables(
         places.append(tf.bitwise.right_shift(place, 5))
     left, top = (tf.bitwise.right_shift(place, 5) for place in places)
     pixels = corners(image, top, left, mode, fill)
-    right, down = (tf.bitwise.bitwise_and(place, 31)[..., None] for place in places)
+    right, down = (spread(tf.bitwise.bitwise_and(place, 31), pixels[0]) for place in places)
     weights = [(32 - right) * (32 - down), right * (32 - down), (32 - right) * down, right * down]
     if image.dtype == tf.uint8:
         terms = [tf.cast(p, tf.int32) * w for p, w in zip(pixels, weights, strict=True)]
@@ -291,18 +291,28 @@ def _warp_by_tables(
 def _warp_fused(
     image: tf.Tensor, matrix: tf.Tensor, height: int, width: int, mode: str, fill: Any
 ) -> tf.Tensor:
-    """A warp at positions in float32, multiplications and additions fused."""
+    """A warp at positions in float32, multiplications and additions fused.
+
+    Floats are near enough without that.
+    """
     matrix = tf.cast(matrix, tf.float32)
     x = tf.range(width, dtype=tf.float32)[None, :]
     y = tf.range(height, dtype=tf.float32)[:, None]
-    columns = _fused(x, matrix[0, 0], y * matrix[0, 1] + matrix[0, 2])
-    rows = _fused(x, matrix[1, 0], y * matrix[1, 1] + matrix[1, 2])
+    added = _added if image.dtype.is_floating else _fused
+    # TensorFlow changes the order of additions, but not of subtractions.
+    minus = -matrix
+    columns = added(x, matrix[0, 0], y * matrix[0, 1] - minus[0, 2])
+    rows = added(x, matrix[1, 0], y * matrix[1, 1] - minus[1, 2])
     pixels = corners(image, whole(rows), whole(columns), mode, fill)
     first, second, third, fourth = (tf.cast(each, tf.float32) for each in pixels)
-    right, down = (columns - tf.floor(columns))[..., None], (rows - tf.floor(rows))[..., None]
-    upper = _fused(right, second - first, first)
-    lower = _fused(right, fourth - third, third)
-    return _to_dtype(_fused(down, lower - upper, upper), image.dtype)
+    right, down = (spread(each - tf.floor(each), first) for each in (columns, rows))
+    upper = added(right, second - first, first)
+    lower = added(right, fourth - third, third)
+    return _to_dtype(added(down, lower - upper, upper), image.dtype)
+
+
+def _added(a: tf.Tensor, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
+    return a * b + c
 
 
 def _fused(a: tf.Tensor, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:

@@ -76,6 +76,11 @@ def rotate(
         need(not reshape, "A rotation that sets the shape needs an angle that is known.")
         angle = tf.reshape(angle, [])
         cosine, sine = degrees_cosine_sine(angle)
+        if np.can_cast(angle.dtype.as_numpy_dtype, np.float32):
+            # SciPy's functions of degrees then give float32.
+            cosine, sine = (
+                tf.cast(tf.cast(each, tf.float32), tf.float64) for each in (cosine, sine)
+            )
         matrix = tf.stack([tf.stack([cosine, sine]), tf.stack([-sine, cosine])])
         center = (tf.stack([tf.cast(height, tf.float64), tf.cast(width, tf.float64)]) - 1) / 2
         offset = center - tf.linalg.matvec(matrix, center)

@@ -138,7 +138,8 @@ def _known_rotation(
 
 def _rotation(angle: Any, center: Any, height: Any, width: Any) -> tf.Tensor:
     """The matrix of a rotation about the center, from tensors, in float64."""
-    angle = tf.reshape(number(angle, tf.float64), []) * (np.pi / 180.0)
+    angle = _radians(tf.reshape(angle, [])) if tf.is_tensor(angle) else np.deg2rad(angle)
+    angle = number(angle, tf.float64)
     cosine, sine = tf.cos(angle), tf.sin(angle)
     if center is None:
         x, y = (tf.cast(size, tf.float64) / 2.0 - 0.5 for size in (width, height))
@@ -148,6 +149,14 @@ def _rotation(angle: Any, center: Any, height: Any, width: Any) -> tf.Tensor:
     entries = [cosine, -sine, x - cosine * x + sine * y]
     entries += [sine, cosine, y - sine * x - cosine * y, zero, zero, one]
     return tf.reshape(tf.stack(entries), [3, 3])
+
+
+def _radians(degrees: tf.Tensor) -> tf.Tensor:
+    """`np.deg2rad`, in the dtype that NumPy gives it."""
+    dtype = np.deg2rad(np.ones((), degrees.dtype.as_numpy_dtype)).dtype
+    wide = np.float64 if dtype == np.float64 else np.float32
+    factor = wide(np.pi) / wide(180)
+    return tf.cast(tf.cast(degrees, wide) * tf.constant(factor, wide), dtype)
 
 
 def _warped(
@@ -167,11 +176,13 @@ def _warped(
     matrix = number(matrix, dtype)
     y = tf.cast(tf.range(shape[0]), dtype)[:, None]
     x = tf.cast(tf.range(shape[1]), dtype)[None, :]
-    columns = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]
-    rows = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]
+    # TensorFlow changes the order of additions, but not of subtractions.
+    minus = -matrix
+    columns = matrix[0, 0] * x + matrix[0, 1] * y - minus[0, 2]
+    rows = matrix[1, 0] * x + matrix[1, 1] * y - minus[1, 2]
     known = tf.get_static_value(matrix)
     if known is None or tuple(known[2]) != (0, 0, 1):
-        divisor = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
+        divisor = matrix[2, 0] * x + matrix[2, 1] * y - minus[2, 2]
         columns, rows = columns / divisor, rows / divisor
     flat = image.shape.rank == 2
     pixels = pixels[..., None] if flat else pixels
@@ -185,7 +196,7 @@ def _warped(
             )
         taken = corners(pixels, whole(rows), whole(columns), mode, cval, steps)
         taken = tuple(to_float(each, preserve_range) for each in taken) if late else taken
-        result = bilinear(taken, rows, columns)
+        result = bilinear(taken, rows - tf.floor(rows), columns - tf.floor(columns))
     else:
         result = bicubic(pixels, rows, columns, mode, cval)
     result = result[..., 0] if flat else result

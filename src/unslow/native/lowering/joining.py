@@ -12,6 +12,7 @@ from unslow.native.dispatch import call_numpy, lowers, optional
 from unslow.native.kit import (
     Array,
     array_of,
+    as_tensor,
     axis_number,
     cast,
     dtype_of,
@@ -19,8 +20,10 @@ from unslow.native.kit import (
     fresh,
     integer,
     is_known,
+    is_size,
     is_traced,
     ndim,
+    number,
     product,
     raw_shape,
     raw_size,
@@ -32,8 +35,10 @@ from unslow.native.kit import (
     tensor,
     value_of,
 )
-from unslow.native.tracing import views
+from unslow.native.lowering.runs import stacked
+from unslow.native.tracing import indexing, views
 from unslow.native.tracing.array import view
+from unslow.native.tracing.operators import lesser_of
 
 ALL = slice(None)
 
@@ -65,8 +70,14 @@ def concatenate(
 def _stack(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, **kwargs: Any) -> Any:
     refuse(out is not None, "`out` of np.stack")
     parts = _arrays(arrays)
-    common = expected_dtype(np.stack, parts, dtype=dtype)
-    axis = axis_number(axis, ndim(parts[0]) + 1)
+    if parts:
+        axis = axis_number(axis, ndim(parts[0]) + 1)
+        together = stacked(parts, axis)
+        if together is not None:
+            like = np.ones(1, dtype_of(together))
+            common = expected_dtype(np.stack, [like], dtype=dtype, **kwargs)
+            return fresh(cast(together, common))
+    common = expected_dtype(np.stack, parts, dtype=dtype, **kwargs)
     return fresh(ops.call("tf.stack", [tensor(part, common) for part in parts], axis=axis))
 
 
@@ -112,7 +123,8 @@ def _block(arrays: Any) -> Any:
             return array[(None,) * missing] if missing > 0 else array
         return concatenate([join(each, level + 1) for each in value], axes - deep + level)
 
-    return join(arrays, 0)
+    found = join(arrays, 0)
+    return found if isinstance(arrays, list) else fresh(read(found))
 
 
 @lowers(np.append)
@@ -127,10 +139,8 @@ def _array_split(ary: Any, indices_or_sections: Any, axis: Any = 0) -> Any:
     size = sizes(read(array))[axis]
     given = indices_or_sections
     if isinstance(given, (int, np.integer)):
-        refuse(not isinstance(size, int), "an axis of unknown size is split into equal parts")
-        each, more = divmod(size, int(given))
-        counts = [each + 1] * more + [each] * (int(given) - more)
-        edges = np.cumsum(counts)[:-1].tolist()
+        each, more = divmod(number(size), int(given))
+        edges = [raw_size(each * part + lesser_of(part, more)) for part in range(1, int(given))]
     else:
         edges = [raw_size(each) for each in given]
     edges = [0, *edges, None]
@@ -149,7 +159,8 @@ def _array_split(ary: Any, indices_or_sections: Any, axis: Any = 0) -> Any:
 def _split(ary: Any, indices_or_sections: Any, axis: Any = 0) -> Any:
     array = array_of(ary)
     size = sizes(read(array))[axis_number(axis, ndim(array))]
-    if isinstance(indices_or_sections, (int, np.integer)) and isinstance(size, int):
+    if isinstance(indices_or_sections, (int, np.integer)):
+        refuse(not isinstance(size, int), "an axis of unknown size is split into equal parts")
         refuse(size % int(indices_or_sections), "NumPy raises ValueError: no equal division")
     return _array_split(array, indices_or_sections, axis)
 
@@ -194,12 +205,12 @@ def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
 def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
     value = tensor(a)
     shape = sizes(value)
+    shifts = _several(shift)
     if axis is None:
-        refuse(isinstance(shift, (list, tuple)), "several shifts without axes")
         flat = reshape(value, [-1])
-        return fresh(reshape(_rolled(flat, [raw_size(shift)], [0]), shape))
-    axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]
-    shifts = list(shift) if isinstance(shift, (list, tuple)) else [shift]
+        by = [raw_size(each) for each in shifts]
+        return fresh(reshape(_rolled(flat, by, [0] * len(by)), shape))
+    axes = _several(axis)
     count = max(len(axes), len(shifts))
     axes = axes * count if len(axes) == 1 else axes
     shifts = shifts * count if len(shifts) == 1 else shifts
@@ -207,21 +218,32 @@ def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
     return fresh(_rolled(value, [raw_size(each) for each in shifts], places))
 
 
+def _several(value: Any) -> list[Any]:
+    """One or several numbers, as a list."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Array) and ndim(value):
+        refuse(ndim(value) > 1, "NumPy raises ValueError: several axes of shifts")
+        return list(value)
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
 def _rolled(value: Any, shifts: list[Any], axes: list[int]) -> Any:
     shape = sizes(value)
-    for by, axis in zip(shifts, axes, strict=True):
-        shift = by
+    by, along = [], []
+    for given, axis in zip(shifts, axes, strict=True):
         size = shape[axis]
-        if isinstance(shift, int) and isinstance(size, int):
-            shift = shift % size if size else 0
-            if shift:
-                before = (ALL,) * axis
-                tail = ops.index(value, (*before, slice(size - shift, None)))
-                head = ops.index(value, (*before, slice(None, size - shift)))
-                value = ops.call("tf.concat", [tail, head], axis=axis)
+        if isinstance(given, int) and isinstance(size, int):
+            shift: Any = given % size if size else 0
         else:
-            value = ops.call("tf.roll", value, size_tensor(shift), axis)
-    return value
+            # The op counts in 32 bits.
+            one = np.int64(1)
+            whole = max(size, one) if isinstance(size, int) else ops.call("tf.maximum", size, one)
+            shift = ops.call("tf.math.floormod", size_tensor(given), whole)
+        if not is_size(shift, 0):
+            by.append(shift)
+            along.append(axis)
+    return ops.call("tf.roll", value, views.static_shape(by), along) if by else value
 
 
 @lowers(np.delete)
@@ -231,9 +253,10 @@ def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
         value, axis = reshape(value, [-1]), 0
     axis = axis_number(axis, len(value.shape))
     size = sizes(value)[axis]
-    refuse(not isinstance(size, int), "elements of an axis of unknown size are deleted")
+    if not isinstance(size, int) or (is_traced(obj) and ndim(obj)):
+        keep = _all_but(obj, size)
+        return fresh(ops.call("tf.boolean_mask", value, keep, axis=axis))
     if is_traced(obj):
-        refuse(ndim(obj), "which elements are deleted must be known")
         place = raw_size(obj)
         place = ops.call("tf.where", ops.call("tf.less", place, np.int64(0)), place + size, place)
         line = np.arange(size - 1)
@@ -243,6 +266,24 @@ def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
 
         index = np.delete(np.arange(size), known(obj))
     return fresh(ops.call("tf.gather", value, index, axis=axis))
+
+
+def _all_but(obj: Any, size: Any) -> Any:
+    """Which of so many elements are left when those that are picked are deleted."""
+    total = size_tensor(size)
+    if isinstance(obj, slice):
+        line = fresh(ops.call("tf.range", total))
+        picked = tensor(line[obj])
+    else:
+        index = value_of(obj)
+        if dtype_of(index).kind == "b":
+            return ops.call("tf.logical_not", as_tensor(index))
+        picked = reshape(as_tensor(indexing.from_zero(index, size)), [-1])
+    keep = ops.call("tf.fill", views.static_shape([size]), True)
+    gone = ops.call("tf.zeros_like", picked, dtype="bool")
+    return ops.call(
+        "tf.tensor_scatter_nd_update", keep, ops.call("tf.expand_dims", picked, 1), gone
+    )
 
 
 @lowers(np.insert)
@@ -258,9 +299,8 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
         else None
     )
     refuse(place is None, "elements are inserted at several places")
-    refuse(not isinstance(size, int), "elements are inserted into an axis of unknown size")
     assert place is not None
-    place = place + size if place < 0 else place
+    place = place + size if place < 0 and isinstance(size, int) else place
     new = tensor(values, dtype_of(value))
     rank = len(value.shape)
     if len(new.shape) == rank and rank == 1:
@@ -285,8 +325,11 @@ def _resize(a: Any, new_shape: Any) -> Any:
     value = reshape(tensor(a), [-1])
     shape = raw_shape(new_shape)
     size, total = sizes(value)[0], product(shape)
-    refuse(not isinstance(size, int) or not isinstance(total, int), "sizes that are not known")
-    refuse(not size, "an empty array is resized")
+    refuse(is_size(size, 0), "an empty array is resized")
+    if not isinstance(size, int) or not isinstance(total, int):
+        line = ops.call("tf.range", size_tensor(total))
+        place = ops.call("tf.math.floormod", line, size_tensor(size))
+        return fresh(reshape(ops.call("tf.gather", value, place), shape))
     times = -(-total // size)
     longer = ops.call("tf.tile", value, [times]) if times > 1 else value
     return fresh(reshape(ops.index(longer, (slice(None, total),)), shape))

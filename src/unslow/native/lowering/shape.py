@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,41 +31,9 @@ from unslow.native.kit import (
 )
 from unslow.native.tracing import views
 from unslow.native.tracing.array import view
+from unslow.native.tracing.layout import copied, flat, in_c_order, reshaped
 
-
-def _is_contiguous(array: Array) -> bool:
-    """Whether NumPy would certainly make a view when it is reshaped."""
-    if not array._storage.c_order:
-        return False
-    return all(isinstance(lens, views.Reshape) or _leading(lens) for lens in array._lenses)
-
-
-def _leading(lens: Any) -> bool:
-    """Whether a lens takes one run of memory: single rows, then a run of rows."""
-    if not isinstance(lens, views.Index):
-        return False
-    open_slice = False
-    for part in lens.key:
-        if part is None:
-            return False
-        if isinstance(part, slice):
-            if open_slice and not views._is_all(part):
-                return False
-            if part.step not in (None, 1):
-                return False
-            open_slice = True
-        elif open_slice:
-            return False
-    return True
-
-
-def reshaped(array: Array, shape: Sequence[Any]) -> Array:
-    """The array with another shape: a view where NumPy makes one for sure."""
-    if _is_contiguous(array):
-        return view(array, views.Reshape(shape))
-    copied = fresh(reshape(read(array), shape))
-    copied._storage.fork(array._storage)
-    return copied
+UNSURE = "the order of its elements in memory is not known"
 
 
 @lowers(np.reshape, always=True)
@@ -80,7 +47,7 @@ def _reshape(a: Any, /, shape: Any = None, order: str = "C", **kwargs: Any) -> A
         turned = view(array, views.Transpose(range(ndim(array))[::-1]))
         back = _reshape(turned, tuple(number(size) for size in wanted[::-1]))
         return view(back, views.Transpose(range(ndim(back))[::-1]))
-    refuse(order not in ("C", "A"), "this order of elements")
+    refuse(not in_c_order(array, order), UNSURE)
     total = product(sizes(read(array)))
     if all(isinstance(size, int) for size in wanted) and isinstance(total, int):
         rest = int(np.prod([size for size in wanted if size != -1]))
@@ -93,12 +60,18 @@ def _reshape(a: Any, /, shape: Any = None, order: str = "C", **kwargs: Any) -> A
         else:
             refuse(rest != total, f"NumPy raises ValueError: cannot reshape {total} elements")
     found = reshaped(array, wanted)
+    if copy is False:
+        refuse(found._storage is not array._storage, "whether NumPy would have to copy")
     return fresh(read(found)) if copy else found
 
 
 @lowers(np.ravel, always=True)
 def _ravel(a: Any, order: str = "C") -> Any:
-    return _reshape(a, -1, "C" if order == "K" else order)
+    array = array_of(a)
+    if order == "F":
+        return flat(view(array, views.Transpose(range(ndim(array))[::-1])))
+    refuse(not in_c_order(array, order), UNSURE)
+    return flat(array)
 
 
 @lowers(np.transpose, optional(np, "permute_dims"), always=True)
@@ -263,11 +236,12 @@ def _rot90(m: Any, k: Any = 1, axes: Any = (0, 1)) -> Any:
             "the shape hangs on how often it is turned",
         )
         turns = k % 4
-        whole = [_copied(_rot90(array, times, axes)) for times in range(4)]
+        whole = [copied(_rot90(array, times, axes)) for times in range(4)]
         found = whole[0]
         for times in (1, 2, 3):
             arms = [functools.partial(_itself, each) for each in (whole[times], found)]
             found = branch(truth(turns == times), *arms)
+        found._storage.fork(array._storage)
         return found
     k = integer(k, "the number of turns") % 4
     if k == 0:
@@ -285,11 +259,7 @@ def _itself(value: Any) -> Any:
     return value
 
 
-def _copied(array: Any) -> Any:
-    return fresh(read(array))
-
-
-@lowers(np.diagonal, optional(np, "linalg", "diagonal"))
+@lowers(np.diagonal)
 def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     array = array_of(a)
     rank = ndim(array)
@@ -304,9 +274,11 @@ def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
         flat = reshape(value, [*sizes(value)[:-2], rows * columns])
         found = ops.call("tf.gather", flat, pairs[:, 0] * columns + pairs[:, 1], axis=-1)
     else:
-        refuse(offset, "a diagonal beside the main one of a matrix of unknown size")
+        part = slice(abs(offset), None)
+        if offset:
+            value = ops.index(value, (..., part) if offset > 0 else (..., part, slice(None)))
         found = ops.call("tf.linalg.diag_part", value)
-    kept = fresh(found, fixed="a diagonal cannot be changed")
+    kept = fresh(found, fixed="a diagonal cannot be changed", c_order=False)
     kept._storage.fork(array._storage)
     return kept
 

@@ -72,7 +72,7 @@ def _compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
 def _wrapped(index: Any, size: Any, mode: str) -> Any:
     """Indices that lie inside, by the mode of np.take."""
     if mode == "raise":
-        return indexing._from_zero(index, size)
+        return indexing.from_zero(index, size, narrow=True)
     limit = np.int64(size) if isinstance(size, int) else size
     index = as_tensor(cast(index, "int64"))
     if mode == "wrap":
@@ -104,7 +104,7 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
         value, axis = reshape(value, [-1]), 0
     rank = len(value.shape)
     axis = axis_number(axis, rank)
-    index = as_tensor(indexing._from_zero(index, sizes(value)[axis]))
+    index = as_tensor(indexing.from_zero(index, sizes(value)[axis], narrow=True))
     shape = broadcast_shape(
         [1 if place == axis else size for place, size in enumerate(sizes(value))],
         [1 if place == axis else size for place, size in enumerate(sizes(index))],

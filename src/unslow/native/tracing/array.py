@@ -40,6 +40,7 @@ class Array:
         self._kind: Kind = kind
         self._readonly = readonly
         self._seen: tuple[int, Any, Any] | None = None
+        self._form: tuple[np.dtype[Any], list[int | None]] | None = None
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -108,7 +109,7 @@ class Array:
         return take(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        from unslow.native.tracing.indexing import assign
+        from unslow.native.tracing.assigning import assign
 
         assign(self, key, value)
 

@@ -12,7 +12,7 @@ from unslow.native import ops
 from unslow.native.tracing import merging
 from unslow.native.tracing.array import Array, is_traced, read, to_python
 from unslow.native.tracing.merging import Raw, Template, merged, note_sharing
-from unslow.native.tracing.state import Key, Storage, Undefined, isolated, put
+from unslow.native.tracing.state import Key, Storage, Undefined, isolated, put, session
 from unslow.native.tracing.state import read as read_state
 from unslow.native.untranslatable import Untranslatable
 
@@ -28,7 +28,11 @@ def truth(value: Any) -> Any:
         return to_python(value, bool)
     if isinstance(value, Array):
         return bool(read(value))
-    return bool(value)
+    if type(value) in (bool, int, float, str, list, tuple, dict, type(None)):
+        return bool(value)
+    from unslow.native.interpreter.objects import truth_of
+
+    return truth_of(value)
 
 
 def tried(function: Callable[..., Any], specs: list[tf.TensorSpec] | None = None) -> Any:
@@ -41,9 +45,22 @@ def tried(function: Callable[..., Any], specs: list[tf.TensorSpec] | None = None
     def trace(*values: Any) -> None:
         found.append(function() if specs is None else function(list(values)))
 
-    with ops.recorded(None):
-        tf.function(trace, autograph=False).get_concrete_function(*(specs or []))
+    current = session()
+    current.trials += 1
+    try:
+        with ops.recorded(None):
+            tf.function(trace, autograph=False).get_concrete_function(*(specs or []))
+    finally:
+        current.trials -= 1
     return found[0]
+
+
+def _course(function: Callable[[], Any]) -> tuple[Any, Changes]:
+    """What comes of a function and what it changes, with all that merging asks about it."""
+    found, changes = isolated(function)
+    for value in (found, *changes.values()):
+        merging.note_forms(value)
+    return found, changes
 
 
 def _value(key: Key, value: Any) -> Any:
@@ -66,7 +83,7 @@ def branch(test: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> 
     """The result of `then` or of `otherwise`, with all that either changes."""
     if not is_traced(test):
         return then() if test else otherwise()
-    courses = [tried(functools.partial(isolated, function)) for function in (then, otherwise)]
+    courses = [tried(functools.partial(_course, function)) for function in (then, otherwise)]
     results, changes = zip(*courses, strict=True)
     keys = list(dict.fromkeys([*changes[0], *changes[1]]))
     template = merged(results[0], results[1], "a value")
@@ -87,7 +104,12 @@ def branch(test: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> 
 
         return run
 
-    tensors = ops.cond(read(test), traced(then), traced(otherwise))
+    if session().trials:
+        # Nobody runs this graph: to trace the arms again, each within each, would take long.
+        slots = [slot for each in (template, *templates.values()) for slot in each.slots()]
+        tensors = [ops.placeholder(slot.dtype, slot.shape) for slot in slots]
+    else:
+        tensors = ops.cond(read(test), traced(then), traced(otherwise))
     result = template.build(tensors)
     slots = template.slots()
     for key in keys:
@@ -119,7 +141,7 @@ def loop(test: Callable[[], Any], body: Callable[[], None]) -> None:
             body()
             return {}
 
-        return isolated(run)[1]
+        return _course(run)[1]
 
     for _ in range(ROUNDS):
         specs = _specs(templates)
@@ -157,7 +179,11 @@ def loop(test: Callable[[], Any], body: Callable[[], None]) -> None:
     shapes = [spec.shape for spec in _specs(templates)]
     if not state:
         raise Untranslatable("a loop of the graph in which nothing changes")
-    tensors = ops.while_loop(traced_test, traced_body, state, shapes)
+    if session().trials:
+        tensors = [ops.placeholder(spec.dtype, spec.shape) for spec in _specs(templates)]
+        ops.note_loop()
+    else:
+        tensors = ops.while_loop(traced_test, traced_body, state, shapes)
     begin(tensors)
 
 

@@ -1,4 +1,4 @@
-"""`array[key]` and `array[key] = value`, with keys of every kind."""
+"""`array[key]`, with keys of every kind."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 
 from unslow.native import kit, ops
 from unslow.native.tracing import views
-from unslow.native.tracing.array import Array, fresh, ndim, read, result, view, write
+from unslow.native.tracing.array import Array, fresh, ndim, read, result, view
 from unslow.native.tracing.dtypes import cast, dtype_of
+from unslow.native.tracing.layout import keeps_c_order
 from unslow.native.tracing.sequences import Sequence
 from unslow.native.tracing.views import as_tensor, is_known, sizes
 from unslow.native.untranslatable import Untranslatable
@@ -129,8 +130,26 @@ def take(array: Array, key: Any) -> Any:
             part is None or isinstance(part, slice) for part in parts
         ):
             return result(lens.get(read(array)), "scalar")
+        if any(isinstance(part, Array) and part._kind == "array" for part in given):
+            # Where an array without axes is the index, NumPy makes a copy.
+            return fresh(lens.get(read(array)), c_order=False)
         return view(array, lens)
-    return fresh(_gathered(read(array), parts))
+    return fresh(_gathered(read(array), parts), c_order=_picked_in_c_order(array, key, parts))
+
+
+def _picked_in_c_order(array: Array, key: Any, parts: list[Any]) -> bool:
+    """Whether NumPy certainly puts what arrays pick into C order: first they, then the rest."""
+    given = key if isinstance(key, tuple) else (key,)
+    if not all(keeps_c_order(each) for each in (array, *given)):
+        return False
+    if any(isinstance(each, np.ndarray) and not each.flags.c_contiguous for each in given):
+        return False
+    picks = [
+        place
+        for place, part in enumerate(parts)
+        if part is not None and not isinstance(part, slice)
+    ]
+    return picks == list(range(len(picks))) and None not in parts
 
 
 def _simple(parts: list[Any]) -> tuple[Any, ...]:
@@ -154,32 +173,46 @@ def _spread(parts: list[Any]) -> list[Any]:
     return spread
 
 
-def _picks(value: Any, parts: list[Any]) -> tuple[list[int], list[Any]]:
-    """The axes that arrays or numbers pick from, and what they pick, counted from 0."""
+def _picks(value: Any, parts: list[Any], narrow: bool = False) -> tuple[list[int], list[Any]]:
+    """The axes that arrays or numbers pick from, and what they pick, counted from 0.
+
+    `narrow`: a single pick may have 32 bits.
+    """
     axes, picks = [], []
     all_sizes = sizes(value)
     for axis, part in enumerate(parts):
         if part is None or isinstance(part, slice):
             continue
-        picked = part.values if isinstance(part, Picked) else part
         axes.append(axis)
-        picks.append(_from_zero(picked, all_sizes[axis]))
-    return axes, picks
+        picks.append(part.values if isinstance(part, Picked) else part)
+    narrow = narrow and len(axes) == 1
+    return axes, [
+        from_zero(pick, all_sizes[axis], narrow) for axis, pick in zip(axes, picks, strict=True)
+    ]
 
 
-def _from_zero(picked: Any, size: Any) -> Any:
-    """Indices with those from the end counted from the start."""
+def from_zero(picked: Any, size: Any, narrow: bool = False) -> Any:
+    """Indices, with those from the end counted from the start, in 64 bits.
+
+    `narrow`: in 32 bits, where the indices and the size have no more.
+    """
     if isinstance(picked, int):
         picked = np.asarray(picked, np.int64)
-    picked = cast(picked, "int64")
+    source = dtype_of(picked)
+    narrow = narrow and not is_known(picked) and np.can_cast(source, np.int32)
+    narrow = narrow and isinstance(size, int) and size < 2**31
+    picked = cast(picked, "int32" if narrow else "int64")
     if is_known(picked):
         if isinstance(size, int):
             return np.where(picked < 0, picked + size, picked)
         if not np.any(picked < 0):
             return picked
     picked = as_tensor(picked)
-    below = ops.call("tf.less", picked, np.int64(0))
-    return ops.call("tf.where", below, ops.call("tf.add", picked, kit.size_tensor(size)), picked)
+    if source.kind == "u" and source.itemsize < 8:
+        return picked
+    total = np.int32(size) if narrow else kit.size_tensor(size)
+    below = ops.call("tf.less", picked, np.zeros((), dtype_of(picked)))
+    return ops.call("tf.where", below, ops.call("tf.add", picked, total), picked)
 
 
 def _rank(value: Any) -> int:
@@ -214,7 +247,7 @@ def _gathered(value: Any, parts: list[Any]) -> Any:
         return ops.call("tf.boolean_mask", value, as_tensor(masks[0].values), axis=place)
     parts = _spread(parts)
     value = as_tensor(views.Index(_simple(parts)).get(value))
-    axes, picks = _picks(value, parts)
+    axes, picks = _picks(value, parts, narrow=True)
     if len(axes) == 1:
         return _gather(value, picks[0], axes[0])
     if _together(parts, axes) and _is_mesh(picks):
@@ -275,112 +308,3 @@ def _gather(value: Any, pick: Any, axis: int) -> Any:
             if isinstance(sizes(value)[axis], int):
                 return ops.index(value, (SLICE,) * axis + (part,))
     return ops.call("tf.gather", value, pick, axis=axis)
-
-
-def assign(array: Array, key: Any, value: Any) -> None:
-    """`array[key] = value`."""
-    if array._kind != "array":
-        raise Untranslatable("NumPy raises TypeError: a scalar does not support item assignment")
-    parts = parts_of(array, key)
-    dtype = dtype_of(read(array))
-    if not isinstance(value, Array) and isinstance(value, (int, np.integer)):
-        kit.quietly(lambda: np.zeros(1, dtype).__setitem__(0, value))
-    new = cast(kit.value_of(value), dtype)
-    if not any(isinstance(part, Picked) for part in parts):
-        target = view(array, views.Index(tuple(parts)))
-        write(target, fitted(new, sizes(read(target))))
-        return
-    masks = [part for part in parts if isinstance(part, Picked) and part.is_mask]
-    others = _others(parts, masks)
-    if len(masks) == 1 and not others and all(part is not None for part in parts):
-        place = _place(parts, masks[0])
-        expanded = parts[:place] + [SLICE] * masks[0].axes + parts[place + 1 :]
-        target = view(array, views.Index(tuple(expanded)))
-        if _rank(new) <= _rank(read(target)) - masks[0].axes - place:
-            _assign_where(target, masks[0], place, new)
-            return
-        parts = [masks[0] if i == place else p for i, p in enumerate(parts)]
-    unique = len(masks) == 1 and not others
-    parts = _spread(parts)
-    target = view(array, views.Index(_simple(parts)))
-    write(target, _scattered(read(target), parts, new, unique))
-
-
-def fitted(value: Any, shape: list[Any]) -> Any:
-    """The value broadcast to what it is assigned to, without leading axes of one element."""
-    extra = _rank(value) - len(shape)
-    if extra > 0:
-        if any(size != 1 for size in list(value.shape)[:extra]):
-            raise Untranslatable("NumPy raises ValueError: it does not broadcast to the target")
-        value = views.reshape(value, sizes(value)[extra:])
-    kit.broadcast_shape_into(sizes(value), shape)
-    return kit.broadcast_to(value, shape)
-
-
-def _assign_where(target: Array, mask: Picked, place: int, new: Any) -> None:
-    """One value, or one for each place behind the mask, wherever the mask holds."""
-    old = as_tensor(read(target))
-    behind = _rank(old) - place - mask.axes
-    shape = sizes(mask.values)
-    where = views.reshape(mask.values, [1] * place + shape + [1] * behind)
-    write(target, ops.call("tf.where", as_tensor(where), as_tensor(new), old))
-
-
-def _scattered(old: Any, parts: list[Any], new: Any, unique: bool) -> Any:
-    """The old values with new ones where arrays pick; of equal places the last one counts."""
-    old = as_tensor(old)
-    if any(isinstance(size, int) and size == 0 for size in sizes(old)):
-        return old
-    axes, picks = _picks(old, parts)
-    rank = _rank(old)
-    rest = [axis for axis in range(rank) if axis not in axes]
-    order = axes + rest
-    moved = ops.call("tf.transpose", old, order) if order != list(range(rank)) else old
-    known = all(is_known(pick) for pick in picks)
-    shape = kit.broadcast_shape(*[sizes(pick) for pick in picks])
-    picks = [kit.broadcast_to(pick, shape) for pick in picks]
-    all_sizes = sizes(old)
-    rest_sizes = [all_sizes[axis] for axis in rest]
-    place = axes[0] if _together(parts, axes) else 0
-    seen = rest_sizes[:place] + shape + rest_sizes[place:]
-    single = unique or _rank(new) == 0
-    new = as_tensor(fitted(new, seen))
-    if place:
-        back = [
-            *range(place, place + len(shape)),
-            *range(place),
-            *range(place + len(shape), len(seen)),
-        ]
-        new = ops.call("tf.transpose", new, back)
-    if known:
-        together = np.stack([np.asarray(pick).reshape(-1) for pick in picks], axis=-1)
-        single = single or len(np.unique(together, axis=0)) == len(together)
-    if single or not shape:
-        index = ops.call("tf.stack", [as_tensor(pick) for pick in picks], axis=-1)
-        moved = ops.call("tf.tensor_scatter_nd_update", moved, index, new)
-    else:
-        moved = _last_wins(moved, [as_tensor(pick) for pick in picks], new, len(axes))
-    if order != list(range(rank)):
-        moved = views.Transpose(order).put(old, moved)
-    return moved
-
-
-def _last_wins(old: Any, picks: list[Any], new: Any, picked: int) -> Any:
-    """A scatter in which, of updates of one place, the last is the one that stays."""
-    all_sizes = sizes(old)
-    rest = all_sizes[picked:]
-    place: Any = ops.call("tf.zeros_like", picks[0])
-    for pick, size in zip(picks, all_sizes[:picked], strict=True):
-        place = ops.call("tf.add", ops.call("tf.multiply", place, kit.size_tensor(size)), pick)
-    place = views.reshape(place, [-1])
-    count = sizes(place)[0]
-    order = ops.call("tf.range", kit.size_tensor(count))
-    total = kit.product(all_sizes[:picked])
-    none = ops.call("tf.fill", views.static_shape([total]), np.int64(-1))
-    index = ops.call("tf.expand_dims", place, -1)
-    winner = ops.call("tf.tensor_scatter_nd_max", none, index, order)
-    flat = views.reshape(old, [total, *rest])
-    new = views.reshape(new, [count, *rest])
-    chosen = ops.call("tf.gather", new, ops.call("tf.maximum", winner, np.int64(0)))
-    won = views.reshape(ops.call("tf.greater_equal", winner, np.int64(0)), [-1] + [1] * len(rest))
-    return views.reshape(ops.call("tf.where", won, chosen, flat), all_sizes)

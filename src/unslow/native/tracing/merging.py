@@ -17,6 +17,8 @@ from unslow.native.tracing.state import Storage, Undefined, Variables, session
 from unslow.native.tracing.views import as_tensor, is_known
 from unslow.native.untranslatable import Untranslatable
 
+Form = tuple[np.dtype[Any], list[int | None]]
+
 MISSING = Undefined("there is no value on this course")
 """A value that is never looked at on a course; zeros stand for it."""
 
@@ -110,6 +112,27 @@ def _plain(value: Any) -> Any:
     return np.asarray(value)
 
 
+def _form(value: Any) -> Form:
+    """The dtype and the sizes of a leaf."""
+    if isinstance(value, Array) and value._form is not None:
+        return value._form
+    plain = _plain(value)
+    return dtype_of(plain), list(plain.shape) if is_known(plain) else plain.shape.as_list()
+
+
+def note_forms(value: Any) -> None:
+    """Keep what merging asks about arrays, before the graph that they are in is thrown away.
+
+    Only there can a view be followed to what it shows.
+    """
+    if isinstance(value, Array):
+        if value._lenses and not value._storage.tainted:
+            value._form = _form(value)
+    elif (split := _splitter(value)) is not None:
+        for part in split[0](value):
+            note_forms(part)
+
+
 def _is_leaf(value: Any) -> bool:
     return isinstance(value, (Array, Raw, np.generic, np.ndarray, bool, int, float, complex))
 
@@ -126,10 +149,8 @@ def _kind(value: Any) -> str:
 
 def slot_of(value: Any) -> Slot:
     """A slot that holds the value."""
-    plain = _plain(value)
-    dtype = dtype_of(plain)
-    shape = list(plain.shape) if is_known(plain) else plain.shape.as_list()
-    slot = Slot(dtype, _kind(value), shape)
+    dtype, shape = _form(value)
+    slot = Slot(dtype, _kind(value), list(shape))
     if isinstance(value, Array) and value._kind == "array":
         slot.sources.append((None, value._storage))
     return slot
@@ -168,8 +189,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _words(value: Any) -> str:
     if isinstance(value, Array):
-        dtype = dtype_of(read(value))
-        return f"{value._kind} of {dtype}"
+        return f"{value._kind} of {_form(value)[0]}"
     return (
         f"{value!r:.40}" if value is None or isinstance(value, (str, int)) else type(value).__name__
     )
@@ -292,6 +312,7 @@ def reachable(excluded: set[tuple[int, str]]) -> set[int]:
             waiting += [value.func, value.args, value.keywords]
         elif hasattr(value, "__dict__"):
             waiting.append(vars(value).get("frame"))
+            waiting.append(vars(value).get("sources"))
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unslow.native import ops
+from unslow.native.tracing.surroundings import any_op_will_do
 
 Part = Any
 """An integer, a slice, `None` or `...`; the numbers may be tensors."""
@@ -67,13 +68,16 @@ class Index(Lens):
     def get(self, whole: Any) -> Any:
         if is_known(whole) and self.static:
             return np.asarray(whole)[self.key]
+        if any(map(_is_open, self.key)) and not any_op_will_do():
+            whole, key = _numbers_taken(as_tensor(whole), self.key)
+            return whole if all(is_all(part) for part in key) else Index(key).get(whole)
         whole = as_tensor(whole)
         flipped = [axis for axis, part in enumerate(self.key) if _is_turned(part)]
         rest = tuple(slice(None) if _is_turned(part) else part for part in self.key)
         if flipped and all(part is not None for part in self.key):
             whole = ops.call("tf.reverse", whole, axis=flipped)
-            return whole if all(_is_all(part) for part in rest) else ops.index(whole, rest)
-        return whole if all(_is_all(part) for part in rest) else ops.index(whole, self.key)
+            return whole if all(is_all(part) for part in rest) else ops.index(whole, rest)
+        return whole if all(is_all(part) for part in rest) else ops.index(whole, self.key)
 
     def put(self, whole: Any, seen: Any) -> Any:
         if is_known(whole) and is_known(seen) and self.static:
@@ -81,7 +85,7 @@ class Index(Lens):
             changed[self.key] = seen
             return changed
         whole, seen = as_tensor(whole), as_tensor(seen)
-        if all(_is_all(part) for part in self.key):
+        if all(is_all(part) for part in self.key):
             return seen
         seen = self._without_new_axes(seen)
         begin: list[Any] = []
@@ -117,7 +121,47 @@ class Index(Lens):
         return ops.call("tf.squeeze", seen, axis=new) if new else seen
 
 
-def _is_all(part: Part) -> bool:
+def _is_open(part: Part) -> bool:
+    """Whether a part is a number that is known only when the graph runs."""
+    return part is not None and not isinstance(part, (slice, int))
+
+
+def _numbers_taken(whole: Any, key: tuple[Part, ...]) -> tuple[Any, tuple[Part, ...]]:
+    """What those numbers of a key take that are tensors, and what is left of the key.
+
+    The op that takes slices would have XLA compile anew for each value of such a number.
+    """
+    taken: list[tuple[int, Any]] = []
+    left: list[Part] = []
+    axis = 0
+    for part in key:
+        if _is_open(part):
+            taken.append((axis, part))
+        else:
+            left.append(part)
+        axis += part is not None
+    all_sizes = sizes(whole) if taken else []
+    index = [(axis, from_start(number, all_sizes[axis])) for axis, number in taken]
+    if [axis for axis, _ in index] == list(range(len(index))) and len(index) > 1:
+        numbers = ops.call("tf.stack", [_as_int64(number) for _, number in index])
+        return ops.call("tf.gather_nd", whole, numbers), tuple(left)
+    for axis, number in reversed(index):
+        whole = ops.call("tf.gather", whole, number, axis=axis)
+    return whole, tuple(left)
+
+
+def from_start(number: Any, size: Any) -> Any:
+    """A number that counts from the end where it is negative, counted from the start."""
+    if isinstance(number, int):
+        if number >= 0:
+            return number
+        return size + number if isinstance(size, int) else ops.call("tf.add", number, size)
+    below = ops.call("tf.less", number, np.int64(0))
+    return ops.call("tf.where", below, ops.call("tf.add", number, _as_int64(size)), number)
+
+
+def is_all(part: Part) -> bool:
+    """Whether a part is a slice that takes all of its axis."""
     return isinstance(part, slice) and all(e is None for e in (part.start, part.stop, part.step))
 
 

@@ -1,0 +1,99 @@
+"""Assignment to slices as a choice by a mask.
+
+Unlike the op that puts a slice into a tensor, this can be compiled by XLA and vectorised where
+the slice's ends hang on the values.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unslow.native import kit, ops
+from unslow.native.tracing import views
+from unslow.native.tracing.views import as_tensor, is_known, sizes
+
+
+def assigned(whole: Any, parts: list[Any], new: Any) -> Any | None:
+    """`whole[parts] = new` as a new tensor; `None` for new axes, steps backwards and all of it.
+
+    `parts`: slices and numbers, one for each axis; `new` has the dtype of `whole`.
+    """
+    seen = [axis for axis, part in enumerate(parts) if isinstance(part, slice)]
+    steps = [1 if parts[axis].step is None else parts[axis].step for axis in seen]
+    given = sizes(new)
+    if any(part is None for part in parts) or min(steps, default=1) < 1 or len(given) > len(seen):
+        return None
+    shape: list[Any] = [1] * len(parts)
+    for axis, size in zip(reversed(seen), reversed(given), strict=False):
+        shape[axis] = size
+    all_sizes = sizes(whole)
+    picked = [axis for axis, part in enumerate(parts) if not views.is_all(part)]
+    if not picked:
+        return None
+    leading = len(seen) + len(picked) == len(parts) and picked == list(range(len(picked)))
+    if leading and all(isinstance(size, int) and size < 2**31 for size in all_sizes):
+        return _at_one_place(whole, parts[: len(picked)], new)
+    kit.broadcast_shape_into(
+        [1 if axis in picked else size for axis, size in enumerate(shape)], all_sizes
+    )
+    new = views.reshape(new, shape)
+    mask: Any = None
+    for axis in picked:
+        inside, places = _inside(parts[axis], all_sizes[axis])
+        if not kit.is_size(shape[axis], 1):
+            new = ops.call("tf.gather", as_tensor(new), _within(places, shape[axis]), axis=axis)
+        along = [-1 if place == axis else 1 for place in range(len(parts))]
+        inside = as_tensor(views.reshape(inside, along))
+        mask = inside if mask is None else ops.call("tf.logical_and", mask, inside)
+    return ops.call("tf.where", mask, as_tensor(new), as_tensor(whole))
+
+
+def _at_one_place(whole: Any, numbers: list[Any], new: Any) -> Any:
+    """`whole[i, j, ...] = new`, which costs no more than what it writes inside a loop of XLA."""
+    all_sizes = sizes(whole)
+    pairs = zip(numbers, all_sizes, strict=False)
+    index = [kit.size_tensor(views.from_start(number, size)) for number, size in pairs]
+    # `tf.vectorized_map` has a converter for these alone.
+    places = ops.call("tf.cast", ops.call("tf.stack", index), "int32")
+    value = kit.broadcast_to(as_tensor(new), all_sizes[len(numbers) :])
+    return ops.call(
+        "tf.tensor_scatter_nd_update",
+        as_tensor(whole),
+        ops.call("tf.expand_dims", places, 0),
+        ops.call("tf.expand_dims", value, 0),
+    )
+
+
+def _inside(part: Any, size: Any) -> tuple[Any, Any]:
+    """Which places of an axis a slice or a number picks, and as which of those picked."""
+    line: Any = np.arange(size) if isinstance(size, int) else ops.call("tf.range", size)
+    if not isinstance(part, slice):
+        return _apply("tf.equal", np.equal, line, views.from_start(part, size)), line
+    begin = 0 if part.start is None else views.from_start(part.start, size)
+    # What lies before the first place begins there.
+    begin = _apply("tf.maximum", np.maximum, begin, 0)
+    found = _apply("tf.greater_equal", np.greater_equal, line, begin)
+    if part.stop is not None:
+        below = _apply("tf.less", np.less, line, views.from_start(part.stop, size))
+        found = _apply("tf.logical_and", np.logical_and, found, below)
+    places = _apply("tf.subtract", np.subtract, line, begin)
+    if part.step not in (None, 1):
+        rest = _apply("tf.math.floormod", np.mod, places, part.step)
+        none = _apply("tf.equal", np.equal, rest, 0)
+        found = _apply("tf.logical_and", np.logical_and, found, none)
+        places = _apply("tf.math.floordiv", np.floor_divide, places, part.step)
+    return found, places
+
+
+def _within(places: Any, size: Any) -> Any:
+    """Places that are certainly inside an axis of a size."""
+    last = _apply("tf.subtract", np.subtract, size, 1)
+    return _apply("tf.minimum", np.minimum, _apply("tf.maximum", np.maximum, places, 0), last)
+
+
+def _apply(name: str, plain: Any, one: Any, other: Any) -> Any:
+    """An op on whole numbers or truth values; NumPy's function where both are known."""
+    pair = [np.int64(each) if isinstance(each, int) else each for each in (one, other)]
+    return plain(*pair) if all(is_known(each) for each in pair) else ops.call(name, *pair)
