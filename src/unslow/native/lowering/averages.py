@@ -70,8 +70,15 @@ def _mean(
     array = array_of(a)
     final = expected_dtype(np.mean, array, dtype=dtype)
     wide = _wide(dtype_of(read(array))) if dtype is None else np.dtype(dtype)
-    refuse(wide.kind in "iub", "a mean in integers")
+    refuse(wide.kind == "b", "a mean in truth values")
     axes = axes_of(axis, ndim(array))
+    if wide.kind in "iu":
+        # NumPy sums up in integers, divides in floats, and cuts off.
+        refuse(_given(where) not in (None, True), "a mean in integers of some elements")
+        value = tensor(array, wide)
+        total = cast(along("tf.reduce_sum", value, axes, True), "float64")
+        found = ops.call("tf.divide", total, cast(count_along(value, axes), "float64"))
+        return finish(cast(_squeezed(found, axes, keepdims), final), out)
     found = mean_along(tensor(array, wide), axes, _given(where))
     return finish(cast(_squeezed(found, axes, keepdims), final), out)
 
@@ -112,6 +119,7 @@ def _spread(is_std: bool) -> Callable[..., Any]:
         array = array_of(a)
         final = expected_dtype(function, array, dtype=dtype)
         wide = _wide(dtype_of(read(array))) if dtype is None else np.dtype(dtype)
+        refuse(wide.kind in "iub", "a variance in integers")
         axes = axes_of(axis, ndim(array))
         correction = _given(correction)
         found = variance(

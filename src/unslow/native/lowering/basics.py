@@ -56,3 +56,18 @@ def signbit(a: Any) -> Any:
 def _copysign(a: Any, b: Any) -> Any:
     magnitude = elementwise("tf.abs", a)
     return where(signbit(b), elementwise("tf.negative", magnitude), magnitude)
+
+
+def hypot(a: Any, b: Any) -> Any:
+    """The length of a vector of two floats, where its square would overflow, too."""
+    big = elementwise("tf.maximum", elementwise("tf.abs", a), elementwise("tf.abs", b))
+    small = elementwise("tf.minimum", elementwise("tf.abs", a), elementwise("tf.abs", b))
+    ratio = elementwise("tf.math.divide_no_nan", small, big)
+    root = elementwise(
+        "tf.sqrt", elementwise("tf.add", number(1, a), elementwise("tf.square", ratio))
+    )
+    found = elementwise("tf.multiply", big, root)
+    infinite = ops.call(
+        "tf.logical_or", elementwise("tf.math.is_inf", a), elementwise("tf.math.is_inf", b)
+    )
+    return where(infinite, number(np.inf, a), found)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unslow.native import ops
-from unslow.native.dispatch import call_numpy, lowers
+from unslow.native.dispatch import call_numpy, lowers, optional
 from unslow.native.kit import (
     array_of,
     cast,
@@ -34,17 +34,22 @@ def _unique(
     return_inverse: bool = False,
     return_counts: bool = False,
     axis: Any = None,
+    *,
+    equal_nan: bool = True,
     **kwargs: Any,
 ) -> Any:
     refuse(axis is not None, "unique rows")
+    refuse(not kwargs.get("sorted", True), "the order of the result is not defined by NumPy")
     value = reshape(tensor(ar), [-1])
     dtype = dtype_of(value)
-    refuse(dtype.kind not in "iub", "unique floats: NaN")
+    refuse(dtype.kind == "c", "the order of complex numbers")
     order = order_along(value, 0)
     ranked = ops.call("tf.gather", _key(value), order)
-    first = ops.call(
-        "tf.not_equal", ops.index(ranked, (slice(1, None),)), ops.index(ranked, (slice(None, -1),))
-    )
+    pair = ops.index(ranked, (slice(1, None),)), ops.index(ranked, (slice(None, -1),))
+    first = ops.call("tf.not_equal", *pair)
+    if dtype.kind == "f" and equal_nan:
+        number = [ops.call("tf.logical_not", ops.call("tf.math.is_nan", each)) for each in pair]
+        first = ops.call("tf.logical_and", first, ops.call("tf.logical_or", *number))
     start = ops.call("tf.ones_like", ops.index(ranked, (slice(None, 1),)), dtype="bool")
     first = ops.call("tf.concat", [start, first], axis=0)
     places = ops.call("tf.boolean_mask", ops.call("tf.range", size_tensor(sizes(value)[0])), first)
@@ -71,6 +76,28 @@ def _unique(
     return found[0] if len(found) == 1 else tuple(found)
 
 
+def _unique_many(name: str, **wanted: bool) -> None:
+    function = optional(np, name)
+    if function is None:
+        return
+
+    def lowering(x: Any) -> Any:
+        kind = type(function(np.ones(1)))
+        return kind(*_unique(x, equal_nan=False, **wanted))
+
+    lowers(function)(lowering)
+
+
+_unique_many("unique_all", return_index=True, return_inverse=True, return_counts=True)
+_unique_many("unique_counts", return_counts=True)
+_unique_many("unique_inverse", return_inverse=True)
+
+
+@lowers(optional(np, "unique_values"))
+def _unique_values(x: Any) -> Any:
+    refuse(True, "the order of the result is not defined by NumPy")
+
+
 @lowers(np.union1d)
 def _union(ar1: Any, ar2: Any) -> Any:
     return _unique(call_numpy(np.concatenate, ((array_of(ar1), array_of(ar2)),), {"axis": None}))
@@ -95,17 +122,21 @@ def _setdiff(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
 def _bincount(x: Any, weights: Any = None, minlength: Any = 0) -> Any:
     value = tensor(x)
     refuse(dtype_of(value).kind not in "iu", "NumPy raises TypeError: bincount of floats")
-    value = cast(value, "int64")
-    least = size_tensor(integer(minlength, "the least length"))
-    one = np.int64(1)
-    highest = ops.call(
-        "tf.reduce_max",
-        ops.call("tf.concat", [ops.call("tf.add", value, one), np.zeros(1, np.int64)], axis=0),
-    )
-    length = ops.call("tf.maximum", highest, least)
+    length: Any = integer(minlength, "the least length")
+    if np.iinfo(dtype_of(value)).max >= length:
+        # The greatest of no values is the least that there is.
+        wide = cast(value, "int64")
+        highest = ops.call("tf.add", ops.call("tf.reduce_max", wide), np.int64(1))
+        length = ops.call("tf.maximum", highest, size_tensor(length))
+    value = cast(value, "int32" if np.can_cast(dtype_of(value), np.int32) else "int64")
     if weights is None:
         return fresh(
-            ops.call("tf.math.unsorted_segment_sum", ops.call("tf.ones_like", value), value, length)
+            ops.call(
+                "tf.math.unsorted_segment_sum",
+                ops.call("tf.ones_like", value, dtype="int64"),
+                value,
+                length,
+            )
         )
     return fresh(
         ops.call("tf.math.unsorted_segment_sum", tensor(weights, "float64"), value, length)

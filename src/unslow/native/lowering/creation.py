@@ -12,7 +12,6 @@ from unslow.native.kit import (
     Array,
     array_of,
     as_tensor,
-    axis_number,
     broadcast_to,
     cast,
     dtype_of,
@@ -31,33 +30,36 @@ from unslow.native.kit import (
     tensor,
     value_of,
 )
+from unslow.native.tracing import views
+from unslow.native.tracing.array import view
+from unslow.native.tracing.layout import contiguous, copied, in_c_order
 from unslow.native.untranslatable import Untranslatable
 
 
-def filled(shape: Any, value: Any, dtype: Any) -> Array:
+def filled(shape: Any, value: Any, dtype: Any, *, c_order: bool = True) -> Array:
     """An array of one value."""
     wanted = raw_shape(shape)
     plain = cast(value_of(value), dtype)
     if is_known(plain) and all(isinstance(size, int) for size in wanted):
-        return fresh(np.full(wanted, plain))
-    return fresh(broadcast_to(as_tensor(plain), wanted))
+        return fresh(np.full(wanted, plain), c_order=c_order)
+    return fresh(broadcast_to(as_tensor(plain), wanted), c_order=c_order)
 
 
 @lowers(np.zeros, np.empty, always=True)
 def _zeros(shape: Any, dtype: Any = float, order: str = "C", **kwargs: Any) -> Any:
-    return filled(shape, 0, np.dtype(dtype))
+    return filled(shape, 0, np.dtype(dtype), c_order=order == "C")
 
 
 @lowers(np.ones)
 def _ones(shape: Any, dtype: Any = None, order: str = "C", **kwargs: Any) -> Any:
-    return filled(shape, 1, np.dtype(float if dtype is None else dtype))
+    return filled(shape, 1, np.dtype(float if dtype is None else dtype), c_order=order == "C")
 
 
 @lowers(np.full)
 def _full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **kwargs: Any) -> Any:
     if dtype is None:
         dtype = expected_dtype(np.asarray, fill_value)
-    return filled(shape, fill_value, np.dtype(dtype))
+    return filled(shape, fill_value, np.dtype(dtype), c_order=order == "C")
 
 
 def _like(value: Any) -> Any:
@@ -69,11 +71,12 @@ def _like(value: Any) -> Any:
         shape: Any = None,
         **kwargs: Any,
     ) -> Any:
-        like = read(array_of(a))
+        array = array_of(a)
+        like = read(array)
         dtype = dtype_of(like) if dtype is None else np.dtype(dtype)
         if shape is None:
             shape = [_sized(size) for size in sizes(like)]
-        return filled(shape, value, dtype)
+        return filled(shape, value, dtype, c_order=in_c_order(array, order))
 
     return lowering
 
@@ -104,34 +107,78 @@ def _array(
     ndmin: int = 0,
     like: Any = None,
 ) -> Any:
-    array = array_of(object)
-    if dtype is not None:
-        array = _converted(array, dtype)
-    if copy and array is object:
-        array = fresh(read(array))
+    array = _converted(array_of(object), dtype, order)
+    if array is object:
+        array = copied(array, order) if copy else _ordered(array, order)
     missing = ndmin - ndim(array)
     if missing > 0:
-        array = fresh(reshape(read(array), [1] * missing + sizes(read(array))))
+        array = view(array, views.Index((None,) * missing + (slice(None),) * ndim(array)))
     return array
 
 
-def _converted(array: Array, dtype: Any) -> Array:
+def _converted(array: Array, dtype: Any, order: Any = "K") -> Array:
     value = read(array)
-    if dtype_of(value) == np.dtype(dtype):
+    if dtype is None or dtype_of(value) == np.dtype(dtype):
         return array
-    return fresh(cast(value, dtype))
+    return fresh(cast(value, dtype), c_order=in_c_order(array, order))
 
 
-@lowers(np.asarray, np.asanyarray, np.ascontiguousarray, np.require, always=True)
-def _asarray(a: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
-    refuse(kwargs.get("copy"), "`copy` of np.asarray")
+def _ordered(array: Array, order: Any) -> Array:
+    """The array itself where it lies in an order, else a copy that does."""
+    if order == "C":
+        return contiguous(array)
+    if order == "F":
+        turned = views.Transpose(range(ndim(array))[::-1])
+        return view(contiguous(view(array, turned)), turned)
+    refuse(order not in (None, "A", "K"), f"the order {order!r} of elements")
+    return array
+
+
+@lowers(np.asarray, np.asanyarray, always=True)
+def _asarray(a: Any, dtype: Any = None, order: Any = None, **kwargs: Any) -> Any:
+    copy = kwargs.get("copy")
+    refuse(copy is False, "whether NumPy would have to copy")
+    if copy:
+        return _array(a, dtype, order=order or "K")
     array = array_of(a)
-    return array if dtype is None else _converted(array, dtype)
+    return _ordered(_converted(array, dtype, order), order)
+
+
+@lowers(np.ascontiguousarray, always=True)
+def _ascontiguousarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    array = _asarray(a, dtype, "C")
+    return array if ndim(array) else view(array, views.Index((None,)))
+
+
+@lowers(np.asfortranarray, always=True)
+def _asfortranarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    array = _asarray(a, dtype, "F")
+    return array if ndim(array) else view(array, views.Index((None,)))
+
+
+@lowers(np.require, always=True)
+def _require(a: Any, dtype: Any = None, requirements: Any = None, **kwargs: Any) -> Any:
+    given = [requirements] if isinstance(requirements, str) else list(requirements or [])
+    wanted = {_REQUIREMENTS.get(str(each).upper(), "") for each in given} - {"A"}
+    refuse(len(wanted) > 1 or not wanted <= {"C", "F"}, "such requirements of np.require")
+    return _asarray(a, dtype, wanted.pop() if wanted else None)
+
+
+_REQUIREMENTS = {
+    "C": "C",
+    "C_CONTIGUOUS": "C",
+    "CONTIGUOUS": "C",
+    "F": "F",
+    "F_CONTIGUOUS": "F",
+    "FORTRAN": "F",
+    "A": "A",
+    "ALIGNED": "A",
+}
 
 
 @lowers(np.copy, always=True)
-def _copy(a: Any, *args: Any, **kwargs: Any) -> Any:
-    return fresh(read(array_of(a)))
+def _copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
+    return copied(array_of(a), order)
 
 
 @lowers(np.arange)
@@ -148,6 +195,13 @@ def _arange(*args: Any, dtype: Any = None, **kwargs: Any) -> Any:
     if dtype.kind == "i":
         for each in (start, stop, step):
             refuse(dtype_of(value_of(each)).kind == "f", "an integer range with float bounds")
+        # The op takes no bounds that lie the wrong way round.
+        plain = value_of(step)
+        if is_known(plain):
+            last = ops.call("tf.maximum" if plain > 0 else "tf.minimum", first, last)
+        else:
+            furthest = [ops.call(name, first, last) for name in ("tf.maximum", "tf.minimum")]
+            last = ops.call("tf.where", ops.call("tf.greater", by, np.int64(0)), *furthest)
         return fresh(cast(ops.call("tf.range", first, last, by), dtype))
     # NumPy counts the elements and multiplies.
     span = ops.call("tf.divide", ops.call("tf.subtract", last, first), by)
@@ -156,48 +210,6 @@ def _arange(*args: Any, dtype: Any = None, **kwargs: Any) -> Any:
     # Like NumPy, the step is the difference of the first two elements.
     delta = ops.call("tf.subtract", ops.call("tf.add", first, by), first)
     return fresh(cast(ops.call("tf.add", first, ops.call("tf.multiply", numbers, delta)), dtype))
-
-
-@lowers(np.linspace)
-def _linspace(
-    start: Any,
-    stop: Any,
-    num: Any = 50,
-    endpoint: bool = True,
-    retstep: bool = False,
-    dtype: Any = None,
-    axis: int = 0,
-    **kwargs: Any,
-) -> Any:
-    count = integer(num, "the number of elements")
-    like = expected_dtype(np.linspace, start, stop, 3, dtype=dtype)
-    wide = expected_dtype(np.linspace, start, stop, 3)
-    first, last = tensor(start, wide), tensor(stop, wide)
-    parts = count - 1 if endpoint else count
-    rank = max(len(first.shape), len(last.shape))
-    steps = np.arange(count, dtype=wide).reshape([-1] + [1] * rank)
-    delta = ops.call("tf.subtract", last, first)
-    if parts > 0:
-        step = ops.call("tf.divide", delta, np.asarray(parts, wide))
-        found = ops.call("tf.add", ops.call("tf.multiply", steps, step), first)
-    else:
-        step = ops.call("tf.multiply", delta, np.asarray(np.nan, wide))
-        found = ops.call("tf.add", ops.call("tf.multiply", steps, delta), first)
-    if endpoint and count > 1:
-        end = ops.call("tf.broadcast_to", last, ops.call("tf.shape", ops.index(found, (0,))))
-        found = ops.call(
-            "tf.concat",
-            [ops.index(found, (slice(None, -1),)), ops.call("tf.expand_dims", end, 0)],
-            axis=0,
-        )
-    if np.dtype(like).kind in "iu":
-        found = ops.call("tf.floor", found)
-    result = fresh(cast(found, like))
-    if axis_number(axis, ndim(result)):
-        from unslow.native.dispatch import call_numpy
-
-        result = call_numpy(np.moveaxis, (result, 0, axis), {})
-    return (result, fresh(step)) if retstep else result
 
 
 @lowers(np.eye)
@@ -238,6 +250,7 @@ def _indices(dimensions: Any, dtype: Any = int, sparse: bool = False) -> Any:
 
 @lowers(np.meshgrid)
 def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
+    refuse(not copy, "views of np.meshgrid")
     lines = [as_tensor(reshape(tensor(each), [-1])) for each in xi]
     order = list(range(len(lines)))
     if indexing == "xy" and len(lines) > 1:
@@ -316,7 +329,8 @@ def _diag(v: Any, k: int = 0) -> Any:
     value = tensor(array)
     size = sizes(value)[0]
     k = integer(k, "the diagonal")
-    refuse(not isinstance(size, int), "a diagonal matrix of unknown size")
+    if not isinstance(size, int):
+        return fresh(ops.call("tf.linalg.diag", value, k=k))
     total = size + abs(k)
     place = np.full((total, total), size)
     for index in range(size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from unslow.native.lowering.basics import (
     truth,
     where,
 )
+from unslow.native.lowering.complexes import power
 
 
 def _safe(a: Any, b: Any) -> tuple[Any, Any, Any]:
@@ -93,12 +95,15 @@ def _divmod(a: Any, b: Any) -> tuple[Any, Any]:
 
 def _power(a: Any, b: Any) -> Any:
     if _kind(a) in "iu":
-        refuse(dtype_of(a) in (np.uint64, np.uint32), "powers of large unsigned integers")
         known = as_known(b)
         if known is not None and np.all(known >= 0) and known.size == 1:
             return _integer_power(a, int(known.reshape(-1)[0]))
+        if dtype_of(a) == np.uint64:
+            return _unsigned_power(a, b)
         # A negative exponent is an error here, as it is in NumPy.
         return elementwise("tf.pow", a, b)
+    if _kind(a) == "c":
+        return power(a, b)
     known = as_known(b)
     if known is not None and known.size == 1 and _kind(a) == "f" and not known.shape:
         exponent = float(known)
@@ -107,8 +112,25 @@ def _power(a: Any, b: Any) -> Any:
         if exponent == 1:
             return a
         if exponent == 0.5:
-            return elementwise("tf.sqrt", a)
+            root = elementwise("tf.sqrt", a)
+            if _is_root(dtype_of(a)):
+                return root
+            infinite = elementwise("tf.equal", a, number(-np.inf, a))
+            return where(infinite, number(np.inf, a), elementwise("tf.abs", root))
+        if exponent == -0.5:
+            # The op's rewriting to a root has other values at -0 and -inf.
+            plain = where(elementwise("tf.equal", a, number(0, a)), number(0, a), a)
+            root = elementwise("tf.divide", number(1, a), elementwise("tf.sqrt", plain))
+            return where(elementwise("tf.equal", a, number(-np.inf, a)), number(0, a), root)
     return elementwise("tf.pow", a, b)
+
+
+@functools.cache
+def _is_root(dtype: np.dtype[Any]) -> bool:
+    """Whether this NumPy takes the root for `np.power(a, 0.5)`: that differs at -0 and -inf."""
+    with np.errstate(all="ignore"):
+        found = np.power(np.array([-np.inf], dtype), np.array(0.5, dtype))
+    return bool(np.isnan(found[0]))
 
 
 def as_known(tensor: Any) -> Any:
@@ -131,14 +153,30 @@ def _integer_power(a: Any, exponent: int) -> Any:
     return ops.call("tf.ones_like", a) if found is None else found
 
 
+def _unsigned_power(a: Any, b: Any) -> Any:
+    """Powers of unsigned integers of 64 bits: the same bits as those of signed ones.
+
+    An exponent of 2**63 or more gives what one does that is less by a multiple of 2**62: an odd
+    base comes back to 1 after 2**62 steps, and of an even one nothing is left after 64.
+    """
+    exponent = cast(b, "int64")
+    low = ops.call("tf.bitwise.bitwise_and", exponent, np.int64(2**62 - 1))
+    folded = ops.call("tf.bitwise.bitwise_or", low, np.int64(2**62))
+    exponent = where(ops.call("tf.less", exponent, np.int64(0)), folded, exponent)
+    return cast(ops.call("tf.pow", cast(a, "int64"), exponent), "uint64")
+
+
 def _float_power(a: Any, b: Any) -> Any:
     return _power(a, b)
 
 
 def _gcd(a: Any, b: Any) -> Any:
-    refuse(dtype_of(a).itemsize > 4 or dtype_of(a) == np.uint32, "greatest divisors of 64 bits")
+    refuse(dtype_of(a) == np.uint64, "greatest divisors of unsigned integers of 64 bits")
     a, b = cast(a, "int64"), cast(b, "int64")
     a, b = elementwise("tf.abs", a), elementwise("tf.abs", b)
+    # The least integer has no absolute value; as the dividend it is as good without.
+    least = ops.call("tf.less", b, np.int64(0))
+    a, b = where(least, b, a), where(least, a, b)
     a, b = (
         elementwise("tf.add", a, ops.call("tf.zeros_like", b)),
         elementwise("tf.add", b, ops.call("tf.zeros_like", a)),
@@ -164,4 +202,5 @@ def _lcm(a: Any, b: Any) -> Any:
     a, b = elementwise("tf.abs", cast(a, "int64")), elementwise("tf.abs", cast(b, "int64"))
     none = elementwise("tf.equal", divisor, number(0, divisor))
     whole = elementwise("tf.math.floordiv", a, where(none, number(1, a), divisor))
+    whole = elementwise("tf.abs", whole)
     return elementwise("tf.multiply", whole, b)

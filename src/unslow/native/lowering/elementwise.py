@@ -32,6 +32,7 @@ from unslow.native.kit import (
 from unslow.native.lowering.formulas import COMPARISONS, FORMULAS
 from unslow.native.tracing.array import write
 from unslow.native.tracing.dtypes import NEW_PROMOTION
+from unslow.native.tracing.layout import keeps_c_order, settle
 from unslow.native.untranslatable import Untranslatable
 
 
@@ -91,7 +92,7 @@ def call_ufunc(ufunc: np.ufunc, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         outs = list(out) if isinstance(out, tuple) else [out]
     dtype = kwargs.pop("dtype", None)
     casting = kwargs.pop("casting", "same_kind")
-    kwargs.pop("order", None)
+    order = kwargs.pop("order", "K")
     kwargs.pop("subok", None)
     refuse(kwargs, f"arguments {', '.join(kwargs)} of a ufunc")
     refuse(where is not True and not outs, "`where` without `out` leaves values that are not set")
@@ -102,12 +103,13 @@ def call_ufunc(ufunc: np.ufunc, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         refuse(ufunc not in LOWERINGS, f"np.{ufunc.__name__} has no translation")
         found = LOWERINGS[ufunc](*args)
         results: list[Any] = [found]
+        settle(results, args, follows=True)
     else:
         args = tuple(
             arg if is_number(arg) or isinstance(arg, (Array, np.generic)) else array_of(arg)
             for arg in args
         )
-        results = _results(ufunc, args, dtype)
+        results = _results(ufunc, args, dtype, order)
     if outs:
         refuse(len(outs) != ufunc.nout, "as many `out` as results are needed")
         for place, target in enumerate(outs):
@@ -118,7 +120,7 @@ def call_ufunc(ufunc: np.ufunc, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return results[0] if ufunc.nout == 1 else tuple(results)
 
 
-def _results(ufunc: np.ufunc, args: tuple[Any, ...], dtype: Any) -> list[Any]:
+def _results(ufunc: np.ufunc, args: tuple[Any, ...], dtype: Any, order: Any) -> list[Any]:
     keywords = {} if dtype is None else {"dtype": np.dtype(dtype)}
     like = expected(ufunc, *args, **keywords)
     likes = list(like) if isinstance(like, tuple) else [like]
@@ -129,13 +131,15 @@ def _results(ufunc: np.ufunc, args: tuple[Any, ...], dtype: Any) -> list[Any]:
         given = tuple(np.asarray(stand_in(arg)).dtype for arg in args)
         found = quietly(ufunc.resolve_dtypes, (*given, *[None] * ufunc.nout), signature=signature)
         loops = list(found[: ufunc.nin])
-    if ufunc in COMPARISONS and (known := _beyond(ufunc, args, loops)) is not None:
-        return [known]
+    if ufunc in COMPARISONS:
+        if (known := _beyond(ufunc, args, loops)) is not None:
+            return [known]
+        loops = _wide_enough(args, loops)
     values = [cast(value_of(arg), loop) for arg, loop in zip(args, loops, strict=True)]
     refuse_unlike(values)
     found = apply(ufunc, *[as_tensor(value) for value in values])
     tensors = list(found) if isinstance(found, tuple) else [found]
-    in_c = all(_in_c_order(arg) for arg in args)
+    in_c = order != "F" and all(keeps_c_order(arg) for arg in args)
     return [
         result(cast(tensor, np.asarray(each).dtype), c_order=in_c)
         for tensor, each in zip(tensors, likes, strict=True)
@@ -150,13 +154,6 @@ def refuse_unlike(values: list[Any]) -> None:
         refuse(len(at) > 1, "NumPy raises ValueError: the shapes do not broadcast")
 
 
-def _in_c_order(value: Any) -> bool:
-    """Whether NumPy would certainly lay out a result of this argument in C order."""
-    if not isinstance(value, Array) or ndim(value) < 2:
-        return True
-    return value._storage.c_order and not value._lenses
-
-
 def _beyond(ufunc: np.ufunc, args: tuple[Any, ...], loops: list[Any]) -> Any:
     """Comparisons with a number of Python's that the other's dtype cannot hold."""
     for arg, loop in zip(args, loops, strict=True):
@@ -165,8 +162,24 @@ def _beyond(ufunc: np.ufunc, args: tuple[Any, ...], loops: list[Any]) -> Any:
             if not info.min <= arg <= info.max:
                 same = bool(np.all(expected(ufunc, *args)))
                 shape = broadcast_shape(*[shape_of(each) for each in args])
-                return result(as_tensor(broadcast_to(np.asarray(same), shape)))
+                in_c = all(map(keeps_c_order, args))
+                return result(as_tensor(broadcast_to(np.asarray(same), shape)), c_order=in_c)
     return None
+
+
+def _wide_enough(args: tuple[Any, ...], loops: list[Any]) -> list[Any]:
+    """The dtypes to compare in: NumPy compares the value of a number of Python's, not its bits."""
+    open_numbers = any(
+        isinstance(arg, Array) and is_number(arg) and is_traced(arg) and loop.kind in "iu"
+        for arg, loop in zip(args, loops, strict=True)
+    )
+    if not open_numbers:
+        return loops
+    refuse(
+        any(loop == np.uint64 for loop in loops),
+        "numbers above 2**63 are compared with one that only the graph knows",
+    )
+    return [np.dtype(np.int64)] * len(loops)
 
 
 def _store(target: Array, value: Any, where: Any, casting: Any) -> None:
@@ -179,7 +192,7 @@ def _store(target: Array, value: Any, where: Any, casting: Any) -> None:
         f"NumPy raises UFuncTypeError: cannot cast from {dtype_of(new)} to {dtype}",
     )
     shape = sizes(old)
-    from unslow.native.tracing.indexing import fitted
+    from unslow.native.tracing.assigning import fitted
 
     new = fitted(cast(new, dtype), shape)
     if where is not True:

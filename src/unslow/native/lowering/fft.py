@@ -34,7 +34,11 @@ def _sized(value: Any, n: Any, axis: int) -> Any:
         return value
     n = integer(n, "the length of a transform")
     size = sizes(value)[axis]
-    refuse(not isinstance(size, int), "an axis of unknown size is cut")
+    if not isinstance(size, int):
+        value = ops.index(value, (ALL,) * axis + (slice(None, n),))
+        missing = ops.call("tf.subtract", np.int64(n), sizes(value)[axis])
+        paddings = [[0, missing if place == axis else 0] for place in range(len(value.shape))]
+        return ops.call("tf.pad", value, paddings)
     value = ops.index(value, (ALL,) * axis + (slice(None, n),)) if size > n else value
     if size < n:
         paddings = [[0, n - size if place == axis else 0] for place in range(len(value.shape))]
@@ -86,15 +90,19 @@ def _transform(function: Any, name: str, inverse: bool) -> Callable[..., Any]:
             value = cast(value, "complex64" if single else "complex128")
         if name == "tf.signal.irfft":
             size = sizes(value)[axis]
-            refuse(n is None and not isinstance(size, int), "a transform of unknown length")
-            length = 2 * (size - 1) if n is None else integer(n, "the length of a transform")
-            refuse(length < 1, "NumPy raises ValueError: no data points")
-            value = _sized(value, length // 2 + 1, axis)
+            if n is None and not isinstance(size, int):
+                twice = ops.call("tf.multiply", size, np.int64(2))
+                length = ops.call("tf.subtract", twice, np.int64(2))
+            else:
+                length = 2 * (size - 1) if n is None else integer(n, "the length of a transform")
+                refuse(length < 1, "NumPy raises ValueError: no data points")
+                value = _sized(value, length // 2 + 1, axis)
             value, back = _last(value, axis)
-            found = ops.call(name, value, fft_length=[length])
+            known = [length] if isinstance(length, int) else [ops.call("tf.cast", length, "int32")]
+            found = ops.call(name, value, fft_length=known)
         else:
             value = _sized(value, n, axis)
-            length = sizes(value)[axis]
+            length = sizes(value)[axis] if n is None else integer(n, "the length of a transform")
             refuse(is_size(length, 0), "NumPy raises ValueError: no data points")
             value, back = _last(value, axis)
             found = ops.call(name, value)

@@ -10,12 +10,14 @@ import numpy as np
 from unslow.native import ops
 from unslow.native.dispatch import optional
 from unslow.native.kit import cast, dtype_of, elementwise, refuse
+from unslow.native.lowering import complexes
 from unslow.native.lowering.basics import (
     Formula,
     _copysign,
     _kind,
     _negative,
     _wrapping,
+    hypot,
     number,
     signbit,
     truth,
@@ -31,12 +33,22 @@ from unslow.native.lowering.division import (
     _power,
     _remainder,
 )
+from unslow.native.tracing.dtypes import NEW_PROMOTION
 
 COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
 
 
 def _op(name: str) -> Formula:
     def formula(*tensors: Any) -> Any:
+        return elementwise(name, *tensors)
+
+    return formula
+
+
+def _of(name: str, on_complex: Formula) -> Formula:
+    def formula(*tensors: Any) -> Any:
+        if _kind(tensors[0]) == "c":
+            return on_complex(*tensors)
         return elementwise(name, *tensors)
 
     return formula
@@ -67,7 +79,9 @@ def _sign(a: Any) -> Any:
     kind = _kind(a)
     if kind == "u":
         return cast(truth(a), dtype_of(a))
-    refuse(kind == "c", "the sign of complex numbers differs between versions of NumPy")
+    if kind == "c":
+        refuse(not NEW_PROMOTION, "NumPy 1 has no direction of complex numbers")
+        return complexes.direction(a)
     found = elementwise("tf.sign", a)
     return where(elementwise("tf.math.is_nan", a), a, found) if kind == "f" else found
 
@@ -91,6 +105,8 @@ def _trunc(a: Any) -> Any:
 def _reciprocal(a: Any) -> Any:
     if _kind(a) in "iu":
         refuse(True, "the reciprocal of integers differs between machines at zero")
+    if _kind(a) == "c":
+        return complexes.reciprocal(a)
     return elementwise("tf.divide", number(1, a), a)
 
 
@@ -179,6 +195,8 @@ def _scaled(factor: float) -> Formula:
 
 
 def _exp2(a: Any) -> Any:
+    if _kind(a) == "c":
+        return complexes.exp2(a)
     return elementwise("tf.pow", number(2, a), a)
 
 
@@ -204,20 +222,6 @@ def _cbrt(a: Any) -> Any:
     )
 
 
-def _hypot(a: Any, b: Any) -> Any:
-    big = elementwise("tf.maximum", elementwise("tf.abs", a), elementwise("tf.abs", b))
-    small = elementwise("tf.minimum", elementwise("tf.abs", a), elementwise("tf.abs", b))
-    ratio = elementwise("tf.math.divide_no_nan", small, big)
-    root = elementwise(
-        "tf.sqrt", elementwise("tf.add", number(1, a), elementwise("tf.square", ratio))
-    )
-    found = elementwise("tf.multiply", big, root)
-    infinite = ops.call(
-        "tf.logical_or", elementwise("tf.math.is_inf", a), elementwise("tf.math.is_inf", b)
-    )
-    return where(infinite, number(np.inf, a), found)
-
-
 def _logaddexp(base_two: bool) -> Formula:
     def formula(a: Any, b: Any) -> Any:
         big, small = elementwise("tf.maximum", a, b), elementwise("tf.minimum", a, b)
@@ -232,6 +236,24 @@ def _logaddexp(base_two: bool) -> Formula:
         return where(same, alike, elementwise("tf.add", big, more))
 
     return formula
+
+
+def _nextafter(a: Any, b: Any) -> Any:
+    if dtype_of(a) != np.float16:
+        return elementwise("tf.math.nextafter", a, b)
+    # The bits of a float are one more or one less.
+    bits = ops.call("tf.bitcast", a, "int16")
+    up = elementwise("tf.less", a, b)
+    away = ops.call("tf.equal", up, elementwise("tf.greater", a, number(0, a)))
+    step = where(away, np.int16(1), np.int16(-1))
+    # Put together as bits: as numbers, the least ones may be taken for zeros.
+    from_zero = where(up, np.int16(1), np.int16(1 - 2**15))
+    zero = elementwise("tf.equal", a, number(0, a))
+    moved = where(zero, from_zero, elementwise("tf.add", bits, step))
+    found = ops.call("tf.bitcast", moved, "float16")
+    found = where(elementwise("tf.equal", a, b), a, found)
+    found = where(elementwise("tf.math.is_nan", b), b, found)
+    return where(elementwise("tf.math.is_nan", a), a, found)
 
 
 def _heaviside(a: Any, b: Any) -> Any:
@@ -275,7 +297,7 @@ FORMULAS: dict[Any, Formula] = {
     np.add: _add,
     np.subtract: lambda a, b: _wrapping("tf.subtract", a, b),
     np.multiply: _multiply,
-    np.true_divide: _op("tf.divide"),
+    np.true_divide: _of("tf.divide", complexes.divide),
     np.floor_divide: _floor_divide,
     np.remainder: _remainder,
     np.fmod: _fmod,
@@ -291,17 +313,17 @@ FORMULAS: dict[Any, Formula] = {
     np.floor: _whole("tf.floor"),
     np.ceil: _whole("tf.math.ceil"),
     np.trunc: _trunc,
-    np.sqrt: _op("tf.sqrt"),
+    np.sqrt: _of("tf.sqrt", complexes.sqrt),
     np.square: lambda a: _multiply(a, a) if _kind(a) == "b" else _wrapping("tf.multiply", a, a),
     np.cbrt: _cbrt,
     np.reciprocal: _reciprocal,
     np.exp: _op("tf.exp"),
     np.exp2: _exp2,
-    np.expm1: _op("tf.math.expm1"),
+    np.expm1: _of("tf.math.expm1", complexes.expm1),
     np.log: _op("tf.math.log"),
     np.log2: _log_to(2),
     np.log10: _log_to(10),
-    np.log1p: _op("tf.math.log1p"),
+    np.log1p: _of("tf.math.log1p", complexes.log1p),
     np.sin: _op("tf.sin"),
     np.cos: _op("tf.cos"),
     np.tan: _op("tf.tan"),
@@ -315,7 +337,7 @@ FORMULAS: dict[Any, Formula] = {
     np.arcsinh: _op("tf.asinh"),
     np.arccosh: _op("tf.acosh"),
     np.arctanh: _op("tf.atanh"),
-    np.hypot: _hypot,
+    np.hypot: hypot,
     np.deg2rad: _scaled(math.pi / 180),
     np.radians: _scaled(math.pi / 180),
     np.rad2deg: _scaled(180 / math.pi),
@@ -350,7 +372,7 @@ FORMULAS: dict[Any, Formula] = {
     np.logaddexp2: _logaddexp(True),
     np.gcd: _gcd,
     np.lcm: _lcm,
-    np.nextafter: _op("tf.math.nextafter"),
+    np.nextafter: _nextafter,
     np.modf: _modf,
     np.ldexp: _ldexp,
     np.conjugate: _conjugate,

@@ -10,6 +10,8 @@ from unslow.native import ops
 from unslow.native.dispatch import call_numpy, lowers, optional
 from unslow.native.kit import (
     array_of,
+    broadcast_shape,
+    broadcast_to,
     cast,
     dtype_of,
     elementwise,
@@ -20,6 +22,7 @@ from unslow.native.kit import (
     read,
     refuse,
     result,
+    size_tensor,
     sizes,
     tensor,
 )
@@ -27,7 +30,7 @@ from unslow.native.lowering.products import _matmul
 from unslow.native.lowering.reductions import along, axes_of, extreme
 
 
-@lowers(np.linalg.norm, optional(np, "linalg", "vector_norm"))
+@lowers(np.linalg.norm)
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     array = array_of(x)
     final = expected_dtype(np.linalg.norm, array_of(x), axis=None)
@@ -66,12 +69,28 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
             power = np.asarray(ord, dtype_of(size))
             total = along("tf.reduce_sum", ops.call("tf.pow", size, power), axes, keepdims)
             found = ops.call("tf.pow", total, np.asarray(1 / ord, dtype_of(size)))
+    elif ord in (2, -2, "nuc"):
+        found = _of_singular_values(value, axes, ord, keepdims)
     else:
         refuse(ord not in (1, -1, np.inf, -np.inf), "such a norm of matrices")
         inner = axes[0] if abs(ord) == 1 else axes[1]
         total = along("tf.reduce_sum", size, [inner], True)
         found = extreme(total, axes, keepdims, ord > 0)
     return result(cast(found, final))
+
+
+def _of_singular_values(value: Any, axes: list[int], ord: Any, keepdims: bool) -> Any:
+    """Norms of matrices that are the greatest, the least or the sum of their singular values."""
+    rest = [axis for axis in range(len(value.shape)) if axis not in axes]
+    values = _singular(ops.call("tf.transpose", value, [*rest, *axes]))
+    last = len(rest)
+    if ord == "nuc":
+        found = along("tf.reduce_sum", values, [last], False)
+    else:
+        found = extreme(values, [last], False, ord > 0)
+    for axis in sorted(axes) if keepdims else []:
+        found = ops.call("tf.expand_dims", found, axis)
+    return found
 
 
 def _wide(value: Any) -> tuple[Any, np.dtype[Any]]:
@@ -101,8 +120,11 @@ _simple(np.linalg.det, "tf.linalg.det")
 
 @lowers(np.linalg.cholesky)
 def _cholesky(a: Any, /, *, upper: bool = False) -> Any:
-    refuse(upper, "the upper Cholesky factor")
-    return fresh(ops.call("tf.linalg.cholesky", _wide(tensor(a))[0]))
+    value = _wide(tensor(a))[0]
+    if not upper:
+        return fresh(ops.call("tf.linalg.cholesky", value))
+    lower = ops.call("tf.linalg.cholesky", ops.call("tf.linalg.adjoint", value))
+    return fresh(ops.call("tf.linalg.adjoint", lower))
 
 
 @lowers(np.linalg.slogdet)
@@ -113,6 +135,10 @@ def _slogdet(a: Any) -> Any:
     return kinds(*parts) if hasattr(kinds, "_fields") else tuple(parts)
 
 
+SOLVES_VECTORS_ALONE = int(np.__version__.split(".")[0]) >= 2
+"""Whether the right side of one axis less is a vector only where it has one axis."""
+
+
 @lowers(np.linalg.solve)
 def _solve(a: Any, b: Any) -> Any:
     one, other = array_of(a), array_of(b)
@@ -120,19 +146,12 @@ def _solve(a: Any, b: Any) -> Any:
         np.linalg.solve, np.eye(2, dtype=one.dtype), np.ones((2, 2), other.dtype)
     )
     left, right = tensor(one, dtype), tensor(other, dtype)
-    vector = ndim(other) == 1
-    refuse(not vector and ndim(other) != ndim(one), "a stack of systems of unlike ranks")
+    vector = ndim(other) == 1 if SOLVES_VECTORS_ALONE else ndim(other) == ndim(one) - 1
     if vector:
         right = ops.call("tf.expand_dims", right, -1)
-        right = ops.call(
-            "tf.broadcast_to",
-            right,
-            ops.call(
-                "tf.concat",
-                [ops.index(ops.call("tf.shape", left), (slice(None, -1),)), [1]],
-                axis=0,
-            ),
-        )
+    stack = broadcast_shape(sizes(left)[:-2], sizes(right)[:-2])
+    left = broadcast_to(left, [*stack, *sizes(left)[-2:]])
+    right = broadcast_to(right, [*stack, *sizes(right)[-2:]])
     found = ops.call("tf.linalg.solve", left, right)
     return fresh(ops.call("tf.squeeze", found, axis=[-1]) if vector else found)
 
@@ -195,10 +214,10 @@ def _matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, **kwargs: Any
     )
     value = _wide(tensor(A))[0]
     shape = sizes(value)[-2:]
-    refuse(not all(isinstance(size, int) for size in shape), "a matrix of unknown size")
     found = _singular(value)
     dtype = dtype_of(found)
-    limit = np.asarray(max(shape) * np.finfo(dtype).eps, dtype)
+    longer = cast(ops.call("tf.maximum", *[size_tensor(size) for size in shape]), dtype)
+    limit = ops.call("tf.multiply", longer, np.asarray(np.finfo(dtype).eps, dtype))
     top = ops.call("tf.reduce_max", found, axis=-1, keepdims=True)
     above = ops.call("tf.greater", found, ops.call("tf.multiply", top, limit))
     return result(ops.call("tf.reduce_sum", cast(above, "int64"), axis=-1))

@@ -96,7 +96,9 @@ def _scaled(function: Any, one: Array, other: Array) -> Any:
 
 @lowers(np.vdot)
 def _vdot(a: Any, b: Any, /) -> Any:
-    one = call_numpy(np.conjugate, (fresh(reshape(tensor(a), [-1])),), {})
+    one = fresh(reshape(tensor(a), [-1]))
+    if dtype_of(read(one)).kind == "c":
+        one = call_numpy(np.conjugate, (one,), {})
     return _matmul(one, fresh(reshape(tensor(b), [-1])))
 
 
@@ -110,7 +112,7 @@ def _inner(a: Any, b: Any, /) -> Any:
     return _tensordot(one, other, ([ndim(one) - 1], [ndim(other) - 1]))
 
 
-@lowers(np.outer, optional(np, "linalg", "outer"))
+@lowers(np.outer)
 def _outer(a: Any, b: Any, out: Any = None) -> Any:
     one = fresh(reshape(value_of(a), [-1, 1]))
     return call_numpy(np.multiply, (one, fresh(reshape(value_of(b), [1, -1]))), {"out": out})
@@ -162,7 +164,11 @@ def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **kwargs: An
         wide = in_product_dtype(dtype)
     refuse(dtype.kind == "b", "np.einsum of truth values")
     found = ops.call("tf.einsum", ",".join(terms) + "->" + output, *[cast(v, wide) for v in values])
-    return result(cast(found, dtype))
+    found = result(cast(found, dtype))
+    if len(arrays) == 1 and isinstance(found, Array):
+        # Of one array NumPy makes a view where it can.
+        found._storage.fork(arrays[0]._storage)
+    return found
 
 
 def _without_repeats(term: str, value: Any, output: str) -> tuple[str, Any]:
@@ -194,13 +200,15 @@ def _kron(a: Any, b: Any) -> Any:
     for each in (one, other):
         shape = sizes(read(each))
         shapes.append([1] * (rank - len(shape)) + shape)
-    first = reshape(read(one), [size for each in shapes[0] for size in (each, 1)])
-    second = reshape(read(other), [size for each in shapes[1] for size in (1, each)])
-    found = call_numpy(np.multiply, (fresh(first), fresh(second)), {})
+    # All pairs first: TensorFlow does not broadcast over many axes in turn.
+    pairs = _outer(one, other)
+    apart = fresh(reshape(read(pairs), [*shapes[0], *shapes[1]]))
+    order = [axis for place in range(rank) for axis in (place, rank + place)]
+    found = call_numpy(np.transpose, (apart, order), {})
     return fresh(reshape(read(found), [product(pair) for pair in zip(*shapes, strict=True)]))
 
 
-@lowers(np.trace, optional(np, "linalg", "trace"))
+@lowers(np.trace)
 def _trace(
     a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
 ) -> Any:
@@ -212,11 +220,9 @@ def _trace(
 def _cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None
 ) -> Any:
-    refuse(
-        (axisa, axisb, axisc, axis) not in ((-1, -1, -1, None), (-1, -1, -1, -1)),
-        "axes of np.cross",
-    )
-    one, other = array_of(a), array_of(b)
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
+    one = call_numpy(np.moveaxis, (array_of(a), axisa, -1), {})
+    other = call_numpy(np.moveaxis, (array_of(b), axisb, -1), {})
     refuse(
         not all(is_size(sizes(read(e))[-1], 3) for e in (one, other)),
         "np.cross of other than three numbers, or of an unknown number",
@@ -225,16 +231,8 @@ def _cross(
     parts = [[fresh(tensor(e, dtype))[..., place] for place in range(3)] for e in (one, other)]
     (a0, a1, a2), (b0, b1, b2) = parts
     found = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0]
-    return call_numpy(np.stack, (found,), {"axis": -1})
-
-
-@lowers(optional(np, "vecdot"), optional(np, "linalg", "vecdot"))
-def _vecdot(x1: Any, x2: Any, /, **kwargs: Any) -> Any:
-    refuse(kwargs, "such arguments of np.vecdot")
-    one = call_numpy(np.conjugate, (array_of(x1),), {})
-    return call_numpy(
-        np.sum, (one * array_of(x2),), {"axis": -1, "dtype": expected_dtype(np.add, x1, x2)}
-    )
+    stacked = call_numpy(np.stack, (found,), {"axis": -1})
+    return call_numpy(np.moveaxis, (stacked, -1, axisc), {}) if axisc != -1 else stacked
 
 
 @lowers(np.linalg.multi_dot)

@@ -152,6 +152,12 @@ def _median(
     refuse(is_known(size) and size == 0, "the median of no values")
     one, two = np.int64(1), np.int64(2)
     low = ops.call("tf.math.floordiv", ops.call("tf.subtract", size, one), two)
+    if not is_known(size):
+        # Of no values, NaN: it is put behind all others.
+        paddings = [[0, int(place == axis_at)] for place in range(len(ranked.shape))]
+        nothing = np.asarray(np.nan, dtype_of(ranked))
+        ranked = ops.call("tf.pad", ranked, paddings, constant_values=nothing)
+        low = ops.call("tf.maximum", low, np.int64(0))
     high = ops.call("tf.math.floordiv", size, two)
     pair = [_at(ranked, place, axis_at) for place in (low, high)]
     mean = ops.call("tf.divide", ops.call("tf.add", *pair), np.asarray(2, dtype_of(flat)))

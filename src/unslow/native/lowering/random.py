@@ -62,7 +62,9 @@ class TracedGenerator:
                 isinstance(seed, (list, tuple)) or (isinstance(seed, Array) and ndim(seed)),
                 "a seed of several numbers",
             )
-            self.seed = cast(tensor(seed), "int32")
+            # A tensor of its own, apart from whatever else an argument is used for.
+            self.seed = ops.call("tf.identity", cast(tensor(seed), "int32"))
+        session().seeds.append(self.seed)
         self.legacy = legacy
         self.drawn = Variables()
         self.drawn.assign("count", 0)

@@ -102,6 +102,11 @@ def _sum_like(function: Any, name: str, neutral: int, combine: np.ufunc) -> Call
         where: Any = True,
     ) -> Any:
         array = array_of(a)
+        if dtype is None and isinstance(out, Array):
+            # NumPy adds in the dtype of `out`.
+            fits = np.can_cast(array.dtype, out.dtype, "same_kind")
+            refuse(not fits, "NumPy raises UFuncTypeError: the result does not fit `out`")
+            dtype = out.dtype
         dtype = None if dtype is None else np.dtype(dtype)
         found_dtype = expected_dtype(function, array, dtype=dtype)
         initial, where = _given(initial), _given(where)
@@ -171,6 +176,7 @@ def _extreme(is_max: bool) -> Callable[..., Any]:
         value = tensor(array)
         axes = axes_of(axis, ndim(array))
         dtype = dtype_of(value)
+        refuse(dtype.kind == "c", "the order of complex numbers")
         initial, where = _given(initial), _given(where)
         if initial is None:
             _refuse_empty(value, axes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import functools
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,8 @@ from unslow.native.kit import (
     fresh,
     integer,
     is_number,
+    ndim,
+    number,
     read,
     refuse,
     reshape,
@@ -54,26 +58,44 @@ def _clip(
     *,
     min: Any = None,
     max: Any = None,
+    casting: Any = "same_kind",
     **kwargs: Any,
 ) -> Any:
+    refuse(kwargs, f"arguments {', '.join(kwargs)} of np.clip")
     low = a_min if min is None else min
     high = a_max if max is None else max
     found = a if is_number(a) or isinstance(a, Array) else array_of(a)
     if low is None and high is None:
         refuse(not NEW_PROMOTION, "NumPy raises ValueError: One of max or min must be given")
+    dtype = expected_dtype(np.clip, found, low, high)
+    if not is_number(found):
+        low, high = _bound(low, found.dtype, lower=True), _bound(high, found.dtype, lower=False)
+    if low is None and high is None:
         found = call_numpy(np.positive, (found,), {})
     elif low is not None and high is not None:
         # All three play a part in the dtype, as in NumPy's own loop of three.
-        dtype = expected_dtype(np.clip, found, low, high)
         found = _limited(found, low, high, dtype)
     else:
         pair = (np.maximum, low) if high is None else (np.minimum, high)
         found = call_numpy(pair[0], (found, pair[1]), {})
     if out is not None:
-        return call_numpy(
-            np.positive, (found,), {"out": out, "casting": kwargs.get("casting", "same_kind")}
-        )
+        return call_numpy(np.positive, (found,), {"out": out, "casting": casting})
     return found
+
+
+def _bound(bound: Any, dtype: np.dtype[Any], *, lower: bool) -> Any:
+    """A bound for integers: one of Python's beyond what their dtype holds does not limit them."""
+    if not NEW_PROMOTION or dtype.kind not in "iu" or not is_number(bound):
+        return bound
+    info = np.iinfo(dtype)
+    if not isinstance(bound, Array):
+        beyond = bound <= info.min if lower else bound >= info.max
+        return None if type(bound) is int and beyond else bound
+    plain = read(bound)
+    if dtype_of(plain).kind != "i":
+        return bound
+    plain = ops.call("tf.maximum", plain, np.int64(info.min))
+    return number(ops.call("tf.minimum", plain, np.int64(builtins.min(info.max, 2**63 - 1))))
 
 
 def _limited(value: Any, low: Any, high: Any, dtype: Any) -> Any:
@@ -172,29 +194,49 @@ def _allclose(*args: Any, **kwargs: Any) -> Any:
 @lowers(np.array_equal, np.array_equiv)
 def _array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     from unslow.native.tracing.array import to_python
+    from unslow.native.tracing.control import branch
+    from unslow.native.tracing.operators import operate
 
     one, other = array_of(a1), array_of(a2)
     shapes = [sizes(read(each)) for each in (one, other)]
     refuse(equal_nan, "`equal_nan` of np.array_equal")
-    refuse(not all(isinstance(s, int) for shape in shapes for s in shape), "sizes not known")
-    if shapes[0] != shapes[1]:
+    if len(shapes[0]) != len(shapes[1]):
         return False
-    return to_python(call_numpy(np.all, (call_numpy(np.equal, (one, other), {}),), {}), bool)
+    pairs = list(zip(*shapes, strict=True))
+    if any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs):
+        return False
+
+    def all_equal() -> Any:
+        return to_python(call_numpy(np.all, (call_numpy(np.equal, (one, other), {}),), {}), bool)
+
+    same: Any = True
+    for a, b in pairs:
+        if not (isinstance(a, int) and isinstance(b, int)):
+            same = operate("and", same, operate("eq", number(a), number(b)))
+    return all_equal() if same is True else branch(same, all_equal, lambda: False)
 
 
 lowers(np.array_equiv)(lambda a1, a2: _array_equal(*call_numpy(np.broadcast_arrays, (a1, a2), {})))
 
 
-@lowers(np.isposinf, np.isneginf)
-def _isposinf(x: Any, out: Any = None) -> Any:
-    return result(elementwise("tf.equal", tensor(x), np.asarray(np.inf, dtype_of(tensor(x)))))
+def _infinite(function: Any, sign: float) -> None:
+    def lowering(x: Any, out: Any = None) -> Any:
+        from unslow.native.lowering.reductions import finish
+
+        value = tensor(x)
+        kind = dtype_of(value).kind
+        refuse(kind == "c", "NumPy raises TypeError: the sign of complex infinities")
+        if kind == "f":
+            found = elementwise("tf.equal", value, np.asarray(sign, dtype_of(value)))
+        else:
+            found = ops.call("tf.zeros_like", value, dtype="bool")
+        return finish(found, out)
+
+    lowers(function)(lowering)
 
 
-lowers(np.isneginf)(
-    lambda x, out=None: result(
-        elementwise("tf.equal", tensor(x), np.asarray(-np.inf, dtype_of(tensor(x))))
-    )
-)
+_infinite(np.isposinf, np.inf)
+_infinite(np.isneginf, -np.inf)
 
 
 @lowers(np.iscomplex)
@@ -240,24 +282,28 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return fresh(found)
 
 
+def _either(one: Any, other: Any) -> Any:
+    return call_numpy(np.logical_or, (one, other), {})
+
+
 @lowers(np.piecewise)
 def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
     from unslow.native.interpreter.calls import call
 
     array = array_of(x)
-    value = tensor(array)
-    tests = [
-        truth(tensor(each)) for each in (condlist if isinstance(condlist, list) else [condlist])
-    ]
+    refuse(not ndim(array), "np.piecewise of a single number")
+    given = list(condlist) if isinstance(condlist, (list, tuple)) else array_of(condlist)
+    if isinstance(given, Array):
+        given = [given[place] for place in range(len(given))] if ndim(given) > 1 else [given]
+    elif given and not isinstance(given[0], (list, Array, np.ndarray)):
+        given = [given]
+    tests = [fresh(truth(tensor(each))) for each in given]
     functions = list(funclist)
-    found = ops.call("tf.zeros_like", value)
     if len(functions) == len(tests) + 1:
-        none = tests[0]
-        for test in tests[1:]:
-            none = ops.call("tf.logical_or", none, test)
-        tests.append(ops.call("tf.logical_not", none))
+        tests.append(~functools.reduce(_either, tests))
     refuse(len(functions) != len(tests), "NumPy raises ValueError: conditions and functions")
+    found = call_numpy(np.zeros_like, (array,), {})
     for test, function in zip(tests, functions, strict=True):
-        chosen = call(function, (array, *args), kw) if callable(function) else function
-        found = ops.call("tf.where", test, tensor(chosen, dtype_of(value)), found)
-    return fresh(found)
+        # A function sees the elements that it is for, and no others.
+        found[test] = call(function, (array[test], *args), kw) if callable(function) else function
+    return found

@@ -104,7 +104,7 @@ def _argsort(
     a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
 ) -> Any:
     value = tensor(a)
-    if axis is None:
+    if axis is None or (not len(value.shape) and axis in (0, -1)):
         value, axis = reshape(value, [-1]), 0
     return fresh(order_along(value, axis_number(axis, len(value.shape))))
 

@@ -64,16 +64,22 @@ def _reduce(
         out = out[0]
     function = _REDUCTIONS.get(ufunc)
     if function is not None:
+        if dtype is not None and ufunc in (np.maximum, np.minimum):
+            array, dtype = array_of(array).astype(dtype), None
+        logical = ufunc in (np.logical_and, np.logical_or)
+        refuse(logical and dtype is not None and np.dtype(dtype) != bool, "such a dtype of reduce")
+        refuse(logical and initial is not None and out is not None, "`out` with `initial`")
         more: dict[str, Any] = {"keepdims": keepdims, "out": out}
         if dtype is not None and ufunc in (np.add, np.multiply):
             more["dtype"] = dtype
         elif ufunc in (np.add, np.multiply):
             more["dtype"] = expected_dtype(ufunc.reduce, array_of(array))
-        if initial is not None and ufunc not in (np.logical_and, np.logical_or):
+        if initial is not None and not logical:
             more["initial"] = initial
         if where is not True:
             more["where"] = where
-        return call_numpy(function, (array,), {"axis": axis, **more})
+        found = call_numpy(function, (array,), {"axis": axis, **more})
+        return found if initial is None or not logical else call_numpy(ufunc, (found, initial), {})
     refuse(
         initial is not None or where is not True or dtype is not None, "such arguments of reduce"
     )
@@ -129,7 +135,7 @@ _SCATTERS = {
 
 
 def _at(ufunc: np.ufunc, a: Any, indices: Any, b: Any = None) -> None:
-    from unslow.native.tracing import indexing, views
+    from unslow.native.tracing import assigning, indexing, views
 
     refuse(not isinstance(a, Array), "an array from outside is changed: a side effect")
     refuse(ufunc not in _SCATTERS, f"np.{ufunc.__name__}.at has no translation")
@@ -145,16 +151,14 @@ def _at(ufunc: np.ufunc, a: Any, indices: Any, b: Any = None) -> None:
     )
     whole = tensor(fresh(old))
     refuse(
-        any(
-            part is None or (isinstance(part, slice) and not views._is_all(part)) for part in parts
-        ),
+        any(part is None or (isinstance(part, slice) and not views.is_all(part)) for part in parts),
         "slices in the indices of `at`",
     )
     axes, picks = indexing._picks(whole, parts)
     refuse(axes != list(range(len(axes))), "slices before the indices of `at`")
     picks = indexing._broadcast(picks)
     rest = sizes(whole)[len(axes) :]
-    new = indexing.fitted(new, [*sizes(picks[0]), *rest])
+    new = assigning.fitted(new, [*sizes(picks[0]), *rest])
     narrow = (dtype.kind in "iu" and dtype.itemsize < 4) or dtype in (np.float16, np.uint32)
     wide = {"f": "float32", "i": "int32", "u": "int64"}.get(dtype.kind) if narrow else dtype.name
     index = ops.call("tf.stack", picks, axis=-1)
