@@ -6,8 +6,9 @@ import functools
 import inspect
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, overload
 from typing import cast as cast_to
 
@@ -26,7 +27,10 @@ from unslow.native.untranslatable import Untranslatable
 
 Random = Literal["distribution"] | None
 
-_refusals: list[tuple[Any, Untranslatable]] = []
+MOST = 1000
+"""So many refusals are kept, the latest."""
+
+_refusals: deque[tuple[Any, Untranslatable]] = deque(maxlen=MOST)
 _lock = threading.Lock()
 
 
@@ -35,7 +39,7 @@ class Translation:
     """What a function became for one set of arguments.
 
     `inputs` are the tensors of the arguments, `structure` is what the function returns, with the
-    tensors in it.
+    tensors in it. `seeds`: what its random numbers are drawn from, empty where it draws none.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Translation:
     inputs: list[Any]
     block: ops.Block
     structure: Any
+    seeds: list[Any] = field(default_factory=list)
 
 
 class Native(Protocol):
@@ -64,19 +69,29 @@ def _translation(made: Native, random: Random, args: Any, kwargs: Any) -> Transl
     inputs: list[Any] = []
     function = made.native_function
     try:
-        with tracing(random), ops.recorded(block):
+        with tracing(random) as session, ops.recorded(block):
             given = _arrays(args, inputs), _arrays(kwargs, inputs)
-            structure = _tensors(call(function, given[0], given[1]))
+            structure = _whole(lambda: _tensors(call(function, given[0], given[1])))
     except Untranslatable as error:
-        made.refusal = error
-        with _lock:
-            _refusals.append((function, error))
+        made.refusal = _note(function, error)
         raise
     made.refusal = None
     block.parameters = inputs
     block.results = [each for each in tf.nest.flatten(structure) if tf.is_tensor(each)]
     name = getattr(function, "__name__", "translated")
-    return Translation(name, _parameters(function, len(inputs)), inputs, block, structure)
+    return Translation(
+        name, _parameters(function, len(inputs)), inputs, block, structure, session.seeds
+    )
+
+
+def _whole(translate: Callable[[], Any]) -> Any:
+    """What is translated; whatever else goes wrong means that the function cannot be."""
+    try:
+        return translate()
+    except Untranslatable:
+        raise
+    except Exception as error:
+        raise Untranslatable(f"{type(error).__name__}: {error}") from error
 
 
 def _parameters(function: Callable[..., Any], count: int) -> list[str]:
@@ -94,10 +109,14 @@ def _parameters(function: Callable[..., Any], count: int) -> list[str]:
 
 def _made(function: Callable[..., Any], random: Random, jit_compile: bool) -> Native:
     """The function on tensors that is made of one on arrays."""
-    if hasattr(function, "native_function"):
-        return cast_to(Native, function)
     if random not in (None, "distribution"):
         raise ValueError(f'random is None or "distribution", not {random!r}')
+    if inspect.getattr_static(function, "native_function", None) is not None:
+        before: Any = function
+        options = random or before.options[0], jit_compile or before.options[1]
+        if options == before.options:
+            return cast_to(Native, function)
+        return _made(before.native_function, *options)
 
     def translate(*args: Any, **kwargs: Any) -> Translation:
         return _translation(made, random, args, kwargs)
@@ -111,18 +130,56 @@ def _made(function: Callable[..., Any], random: Random, jit_compile: bool) -> Na
         if not tf.executing_eagerly() and not jit_compile:
             return inline(*args, **kwargs)
         args, kwargs = tf.nest.map_structure(_as_tensor, (args, kwargs))
+        if not all(map(_is_hashable, tf.nest.flatten((args, kwargs)))):
+            return _with_fixed(inline, jit_compile, args, kwargs)
         return compiled(*args, **kwargs)
 
     functools.update_wrapper(run, function)
     made: Any = tf.autograph.experimental.do_not_convert(run)
     made.native_function, made.translate, made.refusal = function, translate, None
+    made.options = random, jit_compile
     return cast_to(Native, made)
 
 
+def _note(function: Any, error: Untranslatable) -> Untranslatable:
+    """Keep a refusal, without the frames it came through and what they hold."""
+    kept = Untranslatable(error.reason, error.path, error.line, error.expression)
+    with _lock:
+        _refusals.append((function, kept))
+    return kept
+
+
 def refusals() -> list[tuple[Any, Untranslatable]]:
-    """The functions that could not be translated in this process, with the reasons."""
+    """The functions that could not be translated in this process, with the reasons.
+
+    The latest `MOST` of them are kept.
+    """
     with _lock:
         return list(_refusals)
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return bool(tf.is_tensor(value))
+    return True
+
+
+def _with_fixed(inline: Callable[..., Any], jit_compile: bool, args: Any, kwargs: Any) -> Any:
+    """A call with arguments that `tf.function` cannot tell apart: it is compiled for them alone."""
+    values = tf.nest.flatten((args, kwargs))
+    places = [place for place, each in enumerate(values) if tf.is_tensor(each)]
+
+    def fixed(*tensors: Any) -> Any:
+        given = list(values)
+        for place, tensor in zip(places, tensors, strict=True):
+            given[place] = tensor
+        again = tf.nest.pack_sequence_as((args, kwargs), given)
+        return inline(*again[0], **again[1])
+
+    compiled = tf.function(fixed, autograph=False, jit_compile=jit_compile)
+    return compiled(*[values[place] for place in places])
 
 
 def array_from(tensor: Any) -> Any:
@@ -254,27 +311,37 @@ def _with_dtypes(found: Any, Tout: Any, made: Native) -> Any:
     wanted = [tf.as_dtype(each) for each in (Tout if isinstance(Tout, (list, tuple)) else [Tout])]
     several = isinstance(found, (list, tuple))
     if several and not isinstance(Tout, (list, tuple)):
-        found = _stacked(found)
-        several = False
+        # TensorFlow takes a list of one for what is in it, and no other.
+        found, several = _only(found, made), False
     values = list(found) if several else [found]
     if values == [None] and not wanted:
         return []
     dtypes = [each.dtype if tf.is_tensor(each) else None for each in values]
     if dtypes != wanted:
         names = ", ".join(each.name if each else "nothing" for each in dtypes)
-        error = Untranslatable(f"the function returns {names}, not what Tout says")
-        made.refusal = error
-        with _lock:
-            _refusals.append((made.native_function, error))
-        raise error
+        raise _refused(made, f"the function returns {names}, not what Tout says")
     return values if isinstance(Tout, (list, tuple)) else values[0]
 
 
-def _stacked(found: Any) -> Any:
+def _only(found: Any, made: Native) -> Any:
+    if len(found) != 1:
+        raise _refused(made, f"the function returns {len(found)} values, and Tout is one dtype")
+    if isinstance(found[0], (list, tuple)):
+        return _stacked(found[0], made)
+    return found[0]
+
+
+def _stacked(found: Any, made: Native) -> Any:
     try:
         return tf.stack(list(found))
     except (ValueError, TypeError) as error:
-        raise Untranslatable(f"a list that is no array: {error}") from error
+        raise _refused(made, f"a list that is no array: {error}") from error
+
+
+def _refused(made: Native, reason: str) -> Untranslatable:
+    error = Untranslatable(reason)
+    made.refusal = _note(made.native_function, error)
+    return error
 
 
 native.refusals = refusals  # type: ignore[attr-defined]

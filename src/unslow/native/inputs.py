@@ -14,6 +14,19 @@ import numpy as np
 OPEN_SIZES = (5, 3, 7, 4)
 """Sizes that stand for open ones, one after the other."""
 
+DTYPES = frozenset(
+    f"{kind}{bits}"
+    for kind, sizes in (
+        ("bool", [""]),
+        ("int", [8, 16, 32, 64]),
+        ("uint", [8, 16, 32, 64]),
+        ("float", [16, 32, 64]),
+        ("complex", [64, 128]),
+    )
+    for bits in sizes
+)
+"""NumPy's dtypes that TensorFlow has."""
+
 _FORM = re.compile(r"(\w+)\[([\d?,\s]*)\]")
 
 
@@ -55,7 +68,7 @@ def read(text: str, seed: int = 0) -> Input:
             array = np.load(Path(text), allow_pickle=False)
         except (OSError, ValueError) as error:
             raise InputError(f"{text}: {error}") from error
-        return Input(array, array.shape, made=False)
+        return _given(text, array)
     try:
         array = np.asarray(ast.literal_eval(text))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
@@ -64,6 +77,12 @@ def read(text: str, seed: int = 0) -> Input:
         ) from error
     if array.dtype.kind not in "biufc":
         raise InputError(f"{text}: not a number or numbers")
+    return _given(text, array)
+
+
+def _given(text: str, array: Any) -> Input:
+    if array.dtype.name not in DTYPES:
+        raise InputError(f"{text}: TensorFlow has no dtype {array.dtype.name}")
     return Input(array, array.shape, made=False)
 
 
@@ -74,6 +93,8 @@ def _made(text: str, dtype: str, sizes: str, seed: int) -> Input:
         raise InputError(f"{text}: NumPy has no dtype {dtype}") from error
     if kind.kind not in "biufc":
         raise InputError(f"{text}: {dtype} is no dtype of numbers")
+    if kind.name not in DTYPES:
+        raise InputError(f"{text}: TensorFlow has no dtype {kind.name}")
     try:
         shape = tuple(
             None if size.strip() == "?" else int(size) for size in sizes.split(",") if size.strip()

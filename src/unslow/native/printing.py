@@ -33,6 +33,7 @@ class _Printer:
         self.names: dict[int, str] = {}
         self.used = 0
         self.packed = False
+        self.records: dict[type, str] = {}
 
     def text(self) -> str:
         made = self.translation
@@ -42,12 +43,12 @@ class _Printer:
             parameters.append(name)
         body = self._block(made.block, 1)
         body.append(f"    return {self._value(made.structure)}")
-        name = (
-            made.name
-            if made.name.isidentifier() and not keyword.iskeyword(made.name)
-            else "translated"
-        )
+        free = made.name.isidentifier() and not keyword.iskeyword(made.name)
+        taken = [*_IMPORTED, *self.records.values()]
+        name = made.name if free and made.name not in taken else "translated"
         head = ["import numpy as np", "import tensorflow as tf"]
+        if self.records:
+            head = ["import collections", "", *head, "", *self._definitions()]
         if self.packed:
             head = ["import base64", "import zlib", "", *head, "", "", *_UNPACK]
         return "\n".join([*head, "", "", f"def {name}({', '.join(parameters)}):", *body, ""])
@@ -136,6 +137,8 @@ class _Printer:
             return f"tf.TensorShape({value.as_list()})"
         if isinstance(value, tuple):
             inner = ", ".join(self._value(each) for each in value)
+            if hasattr(value, "_fields"):
+                return f"{self._record(type(value))}({inner})"
             return f"({inner},)" if len(value) == 1 else f"({inner})"
         if isinstance(value, (list, range)):
             return "[" + ", ".join(self._value(each) for each in value) + "]"
@@ -149,6 +152,16 @@ class _Printer:
         reason = value.reason if isinstance(value, ops.Unprintable) else type(value).__name__
         raise Untranslatable(f"cannot be written as source: {reason}")
 
+    def _record(self, kind: Any) -> str:
+        """The name in the source of a tuple type with named fields."""
+        return self.records.setdefault(kind, f"_{kind.__name__.strip('_')}{len(self.records) + 1}")
+
+    def _definitions(self) -> list[str]:
+        return [
+            f"{name} = collections.namedtuple({kind.__name__!r}, {list(kind._fields)})"  # type: ignore[attr-defined]
+            for kind, name in self.records.items()
+        ]
+
     def _array(self, value: Any) -> str:
         if value.size <= LONGEST:
             return f"np.array({_nested(value.tolist())}, {value.dtype.name!r})" + (
@@ -158,6 +171,9 @@ class _Printer:
         text = base64.b85encode(zlib.compress(np.ascontiguousarray(value).tobytes(), 9)).decode()
         return f"_unpacked({text!r}, {value.dtype.name!r}, {list(value.shape)})"
 
+
+_IMPORTED = ("np", "tf", "base64", "zlib", "collections", "_unpacked")
+"""Names that the source has for something else than the function."""
 
 _UNPACK = [
     "def _unpacked(text, dtype, shape):",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,5 +38,6 @@ def loaded(source: str, specs: Sequence[Any]) -> Callable[..., Any]:
     """What such source defines, compiled for tensors like these."""
     names: dict[str, Any] = {}
     exec(compile(source, "<translation>", "exec"), names)
-    (found,) = (each for name, each in names.items() if callable(each) and not name.startswith("_"))
+    # What it is made with comes before it.
+    *_, found = (each for each in names.values() if isinstance(each, types.FunctionType))
     return tf.function(found, input_signature=list(specs), autograph=False)  # type: ignore[no-any-return]
