@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -242,7 +243,9 @@ class TestBridges:
 
     def test_a_compiled_function_makes_no_batches(self, bridges: Recorded) -> None:
         trial = tried(bridges, "draw", pipeline=False)
-        assert [(way.name, way.yardstick) for way in trial.ways] == [(_bridges.ALONE, True)]
+        # TensorFlow's ops can take its place; they are in tests of their own.
+        named = [way for way in trial.ways if not way.name.startswith("native ops")]
+        assert [(way.name, way.yardstick) for way in named] == [(_bridges.ALONE, True)]
 
     def test_the_users_own_functions_are_named_for_the_guard(self, bridges: Recorded) -> None:
         (function,) = tried(bridges, "draw").functions
@@ -253,8 +256,8 @@ class TestBridges:
         each = next(iter(find_page("TF305").trials(at, bridges.samples)))
         if isinstance(each, Untried):
             pytest.skip(each.why)
-        (equal,) = outcomes(each).values()
-        assert equal is True
+        (way,) = (way for way in each.ways if way.name.startswith("in "))
+        assert outcomes(replace(each, ways=(way,))) == {way.name: True}
         assert not each.exhaustive
 
     def test_tensors_do_not_go_to_another_process(self, bridges: Recorded) -> None:

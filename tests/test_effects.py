@@ -372,6 +372,12 @@ def test_source_that_is_not_there() -> None:
     assert bad(made("def f(x): return g(x)", g=space["f"])) == "has no source that can be read"
 
 
+def test_the_functions_of_numpy_that_cython_compiled_have_no_effect() -> None:
+    numpy = pytest.importorskip("numpy")
+    assert fine(made("def f(x): return x + np.random.normal(size=3)", np=numpy))
+    assert fine(made("def f(x): return draw(size=3)", draw=numpy.random.uniform))
+
+
 def test_source_that_has_changed(tmp_path: Path) -> None:
     file = tmp_path / "own.py"
     file.write_text("def f(x):\n    return x\n", encoding="utf-8")

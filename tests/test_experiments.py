@@ -354,7 +354,7 @@ def test_a_session_keeps_what_it_knows_at_every_step(
 ) -> None:
     ways = trial(Way("quick", lambda: busy(0.3)), Way("slow", lambda: busy(6)))
     kept, told = run_session(monkeypatch, samples, lambda finding: [ways])
-    assert [each.way for each in told] == ["as it is", "quick", "slow"]
+    assert [each.way for each in told] == [sessions.PROPOSING, "as it is", "quick", "slow"]
     assert [each.complete for each in kept][-2:] == [False, True]
     finding = kept[-1].findings[0]
     assert finding.gain is not None

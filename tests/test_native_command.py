@@ -47,6 +47,11 @@ def blurred(image):
     return ndimage.gaussian_filter(image, 1.5) if image.ndim == 2 else image
 
 
+def noisy(image, seed):
+    rng = np.random.default_rng(seed)
+    return image + rng.normal(size=image.shape)
+
+
 class Tools:
     @staticmethod
     def double(values):
@@ -178,3 +183,16 @@ def test_cases_keep_dtype_and_shape(dtype: str) -> None:
     assert {values.dtype.name for values in found.values()} == {dtype}
     assert found.pop("empty arrays").shape == (3, 0)
     assert len({values.shape for values in found.values()}) == 1
+
+
+def test_random_numbers_are_compared_by_their_distribution(
+    program: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["native", f"{program}:noisy", "--input", "float64[6]", "--input", "int64[]"]
+    assert main([*command, "--no-experiments"]) == 1
+    assert 'random="distribution"' in capsys.readouterr().err
+    assert main([*command, "--no-experiments", "--random", "distribution"]) == 0
+    told = capsys.readouterr()
+    assert "tf.random.stateless_normal" in told.out
+    assert "as given                equal in distribution\n" in told.err
+    assert "NOT EQUAL" not in told.err

@@ -16,6 +16,19 @@ def as_it_is(results: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class Draws:
+    """Two ways that draw random numbers, called many times over for each of a few inputs.
+
+    `present` and `other` return, for each result of the function, an array whose first axis goes
+    through the draws for the first of so many `inputs`, then those for the second, and so on.
+    """
+
+    present: Callable[[], Any]
+    other: Callable[[], Any]
+    inputs: int
+
+
+@dataclass(frozen=True)
 class Way:
     """One way to do what a site does.
 
@@ -26,7 +39,9 @@ class Way:
     trace, an XLA program, a session) that the program would have to build once as well, and
     whose time is taken off the gain. `yardstick`: it shows what part of the time is what, and
     is nothing that the program could do instead. A way that is also one of the source's
-    alternatives has that one's `name`, and so gets its edits.
+    alternatives has that one's `name`, and so gets its edits. `draws`: its random numbers are
+    others than the present way's by its nature, also where those are always the same; then these
+    are compared, and not the results of `run`.
     """
 
     name: str
@@ -37,6 +52,7 @@ class Way:
     note: str = ""
     prepares: bool = False
     yardstick: bool = False
+    draws: Draws | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,10 @@ class Trial:
     exhaustive: bool = True
     start_limit: float = 0.0
     runs: float = math.inf
+
+
+class Unfit(Exception):
+    """Raised by a way that is not to be run on these inputs; says why, as a clause."""
 
 
 @dataclass(frozen=True)

@@ -73,16 +73,21 @@ def native(args: argparse.Namespace) -> int:
         inspect.signature(function).bind(*inputs)
     except TypeError as error:
         raise UsageError(f"{args.function} with {len(inputs)} inputs: {error}") from error
-    from unslow.native import Untranslatable
-    from unslow.native.standalone import loaded, translated
+    from unslow.native import Untranslatable, source_of
+    from unslow.native import native as as_ops
+    from unslow.native.seeds import seed_arguments
+    from unslow.native.standalone import loaded, traced
 
+    specs = [each.spec for each in inputs]
     try:
-        source = translated(function, [each.spec for each in inputs], args.random)
+        translation = traced(as_ops(function, random=args.random), specs)
+        source = source_of(translation)
     except Untranslatable as error:
         say(f"{args.function} cannot be translated.\n{error}\n")
         return DIFFERENT
     _write(source, args.output)
-    ended = _check(function, loaded(source, [each.spec for each in inputs]), inputs)
+    seeds = seed_arguments(translation) if translation.seeds else None
+    ended = _check(function, loaded(source, specs), inputs, seeds)
     if ended == 0 and not args.no_experiments:
         _measure(function, args.inputs, inputs, args.budget)
     return ended
@@ -100,11 +105,12 @@ def _function(text: str) -> Callable[..., Any]:
         raise UsageError(f"{text}: give it as FILE.py:FUNCTION")
     if not path.is_file():
         raise UsageError(f"{name}: there is no such file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # A name of its own: a file may be called random.py, which others import.
+    spec = importlib.util.spec_from_file_location(f"_translated_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{name}: not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[spec.name] = module
     sys.path.insert(0, str(path.resolve().parent))
     try:
         # What it prints is no part of the translation.
@@ -133,13 +139,18 @@ def _write(source: str, output: str | None) -> None:
         raise UsageError(f"{output}: {error.strerror}") from error
 
 
-def _check(function: Callable[..., Any], other: Callable[..., Any], inputs: Sequence[Input]) -> int:
+def _check(
+    function: Callable[..., Any],
+    other: Callable[..., Any],
+    inputs: Sequence[Input],
+    seeds: Sequence[int] | None,
+) -> int:
     from unslow.experiment.translation import check
     from unslow.native.inputs import cases
 
     ended = 0
     say("\nChecked against the function itself:\n")
-    for checked in check(function, other, cases(inputs)):
+    for checked in check(function, other, cases(inputs), seeds):
         say(f"  {checked.name:<24}{_outcome(checked)}\n")
         if not checked.is_equal:
             ended = DIFFERENT

@@ -18,6 +18,9 @@ EQUAL_SHARE = 0.3
 
 HUNG = "did not end, and its process had to be ended"
 
+PROPOSING, LONGEST_PROPOSAL = "what there is to try", 60.0
+"""What is said of a page that is at work on its ways, and the seconds it is given."""
+
 SPENT = "The budget for experiments was spent before its turn."
 
 
@@ -117,6 +120,10 @@ class Session:
             hung = Outcome(Alternative(way, "unsafe", failure=HUNG))
             self._keep(self._tried(number, self._with(finding, {**outcomes, way: hung})))
 
+        # It can take a while, and does not belong to what was tried before.
+        self._tell(
+            Trying(_name(finding), PROPOSING, number + 1, len(self._findings), LONGEST_PROPOSAL)
+        )
         try:
             for outcome in self._outcomes(finding, self._left() * part, tell):
                 if isinstance(outcome, Untried):

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unslow.catalogue.border import _bridges
+from unslow.catalogue.border import _bridges, _draws
 from unslow.catalogue.trial import Trial
 from unslow.experiment.trials import Outcome, Tell, run_trial
+from unslow.experiment.values.draws import compare_draws
 from unslow.experiment.values.equality import Comparison, judge
 from unslow.experiment.values.snapshot import Snapshot, take
 from unslow.finding import Alternative
@@ -42,13 +43,19 @@ def check(
     original: Callable[..., Any],
     translated: Callable[..., Any],
     cases: Iterable[tuple[str, tuple[Any, ...]]],
+    seeds: Sequence[int] | None = None,
 ) -> Iterator[Checked]:
     """Call both with the same arrays and compare what they return.
 
     Each is given copies. What the function gives in two calls is compared first: where it
-    differs by itself, only the distribution of its numbers is compared.
+    differs by itself, only the distribution of its numbers is compared. `seeds`: the
+    translation draws random numbers of its own, and the arguments at these places say which;
+    then many draws of both are compared.
     """
     for name, arguments in cases:
+        if seeds is not None:
+            yield _drawn(name, original, translated, arguments, seeds)
+            continue
         once, why = _called(original, arguments)
         again, _ = _called(original, arguments)
         if once is None or again is None:
@@ -59,6 +66,41 @@ def check(
             yield Checked(name, failure=why)
         else:
             yield Checked(name, judge(once, again, other))
+
+
+def _drawn(
+    name: str,
+    original: Callable[..., Any],
+    translated: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    seeds: Sequence[int],
+) -> Checked:
+    """Compare many draws of both for the same arguments but seeds."""
+    import numpy as np
+
+    call = BridgeCall(original, arguments)
+    began = time.perf_counter()
+    first, why = _called(original, _draws.redrawn([call], seeds, 1, 0)[0].arguments)
+    if first is None:
+        return Checked(name, refused=why)
+    count = _draws.count_of([call], time.perf_counter() - began, 1)
+    columns = []
+    for function, times, stream in ((original, 2 * count, 0), (translated, count, 1)):
+        drawn = []
+        for each in _draws.redrawn([call], seeds, times, stream):
+            arrays, why = _arrays(function, each.arguments)
+            if arrays is None:
+                if function is original:
+                    return Checked(name, refused=why)
+                return Checked(name, failure=why)
+            drawn.append(arrays)
+        if len({str([each.shape for each in arrays]) for arrays in drawn}) > 1:
+            return Checked(name, Comparison(False, where="the shape of the result is random"))
+        columns.append([np.stack(column) for column in zip(*drawn, strict=True)])
+    if len(columns[0]) != len(columns[1]):
+        where = f"{len(columns[0])} results against {len(columns[1])}"
+        return Checked(name, Comparison(False, where=where))
+    return Checked(name, compare_draws(columns[0], columns[1], inputs=1))
 
 
 def measure(
@@ -107,10 +149,26 @@ def _copies(arguments: tuple[Any, ...]) -> list[Any]:
     return [each.copy()[()] for each in arguments]
 
 
+def _arrays(
+    function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> tuple[list[Any] | None, str]:
+    """The arrays in what a function returns, or `None` and what it raises."""
+    import tensorflow as tf
+
+    returned, why = _returned(function, arguments)
+    return (None, why) if why else (tf.nest.flatten(returned), "")
+
+
 def _called(
     function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> tuple[Snapshot | None, str]:
     """What a function returns as arrays, or `None` and what it raises."""
+    returned, why = _returned(function, arguments)
+    return (None, why) if why else (take(returned), "")
+
+
+def _returned(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, str]:
+    """What a function returns as arrays, and what it raises instead."""
     import numpy as np
     import tensorflow as tf
 
@@ -118,6 +176,7 @@ def _called(
         # Overflow and division by zero are part of what is compared.
         with np.errstate(all="ignore"):
             returned = function(*_copies(arguments))
-        return take(tf.nest.map_structure(np.asarray, returned)), ""
+        return tf.nest.map_structure(np.asarray, returned), ""
     except Exception as error:
-        return None, f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
+        first = next(iter(str(error).strip().splitlines()), "")
+        return None, f"{type(error).__name__}: {first[:160]}".rstrip(": ")

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from unslow.catalogue.trial import Trial, Untried, Way
+from unslow.catalogue.trial import Draws, Trial, Unfit, Untried, Way
 from unslow.experiment import measure
 from unslow.experiment.effects.search import outside_effects
 from unslow.experiment.quiet import TimeLimit, limited
 from unslow.experiment.state import State, TooLarge
+from unslow.experiment.values.draws import compare_draws
 from unslow.experiment.values.equality import Comparison, judge
 from unslow.experiment.values.frozen import frozen_part
 from unslow.experiment.values.snapshot import Record, Snapshot, take
@@ -165,8 +166,10 @@ def _try(
         first = _run(way, state, limit)
         same = judge(*_results((once, again, first), state))
         timing = _measure(trial.present, way, state, seconds, limit)
-        # Last, as it takes two runs more: of a way that is too slow, they are not made.
-        if same.equal == "distribution":
+        # Last, as it takes more runs: of a way that is too slow, they are not made.
+        if way.draws is not None:
+            same = _drawn(way.draws, limit)
+        elif same.equal == "distribution":
             same = _frozen(way, once, again, first, state, limit) or same
     except CannotRun as error:
         return Outcome(_alternative(way, failure=str(error)))
@@ -182,6 +185,13 @@ def _try(
         exhaustive=trial.exhaustive,
         most=trial.runs * timing.present,
     )
+
+
+def _drawn(draws: Draws, limit: float) -> Comparison:
+    """Whether a way draws numbers of the distribution that the present way's have."""
+    present = _guarded(draws.present, limit)
+    other = _guarded(draws.other, limit)
+    return compare_draws(present, other, draws.inputs)
 
 
 def _frozen(
@@ -271,6 +281,8 @@ def _guarded(act: Callable[[], T], limit: float) -> T:
         raise OutOfTime(f"did not end within {limit:.0f} s") from error
     except (KeyboardInterrupt, measure.TooSlow):
         raise
+    except Unfit as error:
+        raise CannotRun(str(error)) from error
     except BaseException as error:
         # Whatever the user's code raises, SystemExit too, is the outcome of this one way.
         message = " ".join(str(error).split())

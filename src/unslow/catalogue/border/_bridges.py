@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from unslow.catalogue.border import _draws
 from unslow.catalogue.border.rewrites import Rewrite, rewrites
-from unslow.catalogue.trial import Trial, Untried, Way
+from unslow.catalogue.trial import Draws, Trial, Unfit, Untried, Way
 from unslow.recording.arrays import copy_of, size_of
 from unslow.recording.bridge_samples import MOST_BYTES
 from unslow.recording.samples import BridgeCall
@@ -23,6 +25,9 @@ BATCH = 128
 COLOURS = (1, 3, 4)
 """Lengths of an image's last dimension."""
 
+COMPILED_FACTOR, COMPILED_SECONDS = 2.0, 0.02
+"""A run so many times as long as one like it, and so many seconds more, has compiled something."""
+
 PRESENT = "a call for each element"
 ALONE = "the function alone, without the bridge"
 BATCHED = "batched in the bridge"
@@ -36,12 +41,16 @@ Columns = tuple[Any, ...]
 class Bridged:
     """Calls of one Python function with alike arguments, made again with fresh copies of these.
 
-    `times`: how often each call is made, so that a batch is as large as batches are.
+    `times`: how often each call is made, so that a batch is as large as batches are. `batch`:
+    the elements of a batch, of which there are several then.
     """
 
-    def __init__(self, calls: Sequence[BridgeCall], times: int = 1) -> None:
-        self._calls = tuple(calls) * times
-        self._different = len(calls)
+    def __init__(
+        self, calls: Sequence[BridgeCall], times: int = 1, batch: int | None = None
+    ) -> None:
+        self.calls = tuple(calls)
+        self._calls = self.calls * times
+        self.batch = batch or len(self._calls)
         self._kind = calls[0].kind
         self._outputs = calls[0].outputs
         self._single = calls[0].single
@@ -52,7 +61,7 @@ class Bridged:
         """What the function was given, in words."""
         shape = tuple(getattr(self._calls[0].arguments[0], "shape", ()))
         images = len(shape) == 3 and shape[-1] in COLOURS
-        return f"{self._different} of your {'images' if images else 'calls'}"
+        return f"{len(self.calls)} of your {'images' if images else 'calls'}"
 
     def mapped(
         self,
@@ -74,15 +83,20 @@ class Bridged:
         return self._for_each(name, make, threads, note)
 
     def _for_each(
-        self, name: str, make: Callable[[], Callable[..., Columns]], threads: int, note: str
+        self,
+        name: str,
+        make: Callable[[], Callable[..., Columns]],
+        threads: int,
+        note: str,
+        kept: bool = False,
     ) -> Way:
         """What `make` gives, called for each element in a stage with `threads` calls at once."""
 
         def stage(rows: Any) -> Any:
             parallel = threads if threads > 1 else None
-            return rows.map(make(), num_parallel_calls=parallel).batch(len(self._calls))
+            return rows.map(make(), num_parallel_calls=parallel).batch(self.batch)
 
-        return self._pipeline(name, stage, note)
+        return self._pipeline(name, stage, note, kept)
 
     def batched(self) -> Way:
         """The function called for each element, inside one call for the batch."""
@@ -91,39 +105,88 @@ class Bridged:
 
     def rewritten(self, rewrite: Rewrite, threads: int = 1) -> Way:
         """A function that takes the whole batch, or one that takes each element."""
-        if not rewrite.in_python:
-            call = _plain(lambda *columns: _listed(rewrite.function(*columns)))
-            if rewrite.each:
-                return self._for_each(rewrite.name, lambda: call, threads, rewrite.note)
-            return self._of_batch(rewrite.name, call, rewrite.note)
-        way = self._of_batch(rewrite.name, self._bridge(rewrite.function), rewrite.note)
-        tried = False
+        name, note = rewrite.name, rewrite.note
+        call = self._called(rewrite)
+        if rewrite.each:
+            way = self._for_each(name, lambda: call, threads, note, not rewrite.in_python)
+        else:
+            way = self._of_batch(name, call, note, not rewrite.in_python)
+        return self._checked(way, rewrite, threads)
+
+    def _checked(self, way: Way, rewrite: Rewrite, threads: int) -> Way:
+        """The way, which raises what speaks against it before its first and its second run."""
+        runs = 0
 
         def before() -> None:
-            nonlocal tried
-            if not tried:
-                # What it raises then is the user's own error and not a graph's.
-                rewrite.function(*self._stacked())
-                tried = True
+            nonlocal runs
+            runs += 1
+            if runs == 1:
+                self._check(rewrite)
+            if runs == 2 and rewrite.compiled:
+                self._check_compiled(rewrite, threads)
             if way.before is not None:
                 way.before()
 
-        return replace(way, before=before)
+        return replace(way, before=before, prepares=not rewrite.in_python)
 
-    def in_graph(self) -> Way:
+    def _check(self, rewrite: Rewrite) -> None:
+        if rewrite.check is not None:
+            rewrite.check(self._rows()[0], len(self._calls))
+        if rewrite.in_python:
+            # What it raises now is the user's own error and not a graph's.
+            rewrite.function(*(self._rows()[0] if rewrite.each else self._stacked()))
+
+    def _check_compiled(self, rewrite: Rewrite, threads: int) -> None:
+        """Raise that XLA compiles anew for other values, where it has compiled for these."""
+        known, others = [self.calls[0]] * 2, list[BridgeCall]()
+        for _ in known:
+            seen = zip(*(call.arguments for call in (*others, *self.calls)), strict=True)
+            changed = tuple(_draws.changed(values[-1], values) for values in seen)
+            others.append(replace(self.calls[0], arguments=changed))
+        # The shorter of two: whatever else the machine does only makes them longer.
+        usual, new = (
+            min(self._first_run(call, rewrite, threads) for call in calls)
+            for calls in (known, others)
+        )
+        if new > COMPILED_FACTOR * usual + COMPILED_SECONDS:
+            raise Unfit("XLA would compile it anew for each value of its arguments")
+
+    def _first_run(self, call: BridgeCall, rewrite: Rewrite, threads: int) -> float:
+        """Seconds of the first run of a pipeline over so many calls that are all like this."""
+        like_this = Bridged([call], len(self._calls), self.batch)
+        way = like_this.rewritten(replace(rewrite, check=None, compiled=False), threads)
+        if way.before is not None:
+            way.before()
+        began = time.perf_counter()
+        way.run()
+        return time.perf_counter() - began
+
+    def rewritten_in_graph(self, rewrite: Rewrite) -> Way:
+        """A function that takes each element, called as `in_graph` calls the present one."""
+        way = self.in_graph(rewrite.name, self._called(rewrite), rewrite.note)
+        return self._checked(way, rewrite, 1)
+
+    def _called(self, rewrite: Rewrite) -> Callable[..., Columns]:
+        if rewrite.in_python:
+            return self._bridge(rewrite.function)
+        return _plain(lambda *columns: _listed(rewrite.function(*columns)))
+
+    def in_graph(
+        self, name: str = PRESENT, call: Callable[..., Columns] | None = None, note: str = ""
+    ) -> Way:
         """A call for each element, one after the other in a compiled function."""
         import tensorflow as tf
 
         given: list[list[Any]] = []
-        call = self._bridge(self.function)
-        compiled = tf.function(lambda rows: [call(*row) for row in rows], autograph=False)
+        called = call or self._bridge(self.function)
+        compiled = tf.function(lambda rows: [called(*row) for row in rows], autograph=False)
 
         def before() -> None:
             given[:] = [[tf.convert_to_tensor(each) for each in row] for row in self._rows()]
             # The program has traced it as well.
             compiled.get_concrete_function(given)
 
-        return Way(PRESENT, lambda: compiled(given), before, self._columns)
+        return Way(name, lambda: compiled(given), before, self._columns, note=note)
 
     def alone(self) -> Way:
         """The function called from Python: what would be left without a bridge."""
@@ -137,23 +200,39 @@ class Bridged:
 
         return Way(ALONE, run, before, self._columns, yardstick=True)
 
-    def _of_batch(self, name: str, call: Callable[..., Columns], note: str) -> Way:
-        return self._pipeline(name, lambda rows: rows.batch(len(self._calls)).map(call), note)
+    def _of_batch(
+        self, name: str, call: Callable[..., Columns], note: str, kept: bool = False
+    ) -> Way:
+        return self._pipeline(name, lambda rows: rows.batch(self.batch).map(call), note, kept)
 
-    def _pipeline(self, name: str, stage: Callable[[Any], Any], note: str) -> Way:
-        """The one element, a batch, of a pipeline over the arguments."""
+    def _pipeline(
+        self, name: str, stage: Callable[[Any], Any], note: str, kept: bool = False
+    ) -> Way:
+        """The batches of a pipeline over the arguments, one as a rule.
+
+        `kept`: the pipeline is made once, as nothing in it changes the arguments.
+        """
+        import numpy as np
         import tensorflow as tf
 
+        made: list[Any] = []
         iterators: list[Any] = []
 
         def before() -> None:
-            rows = tf.data.Dataset.from_tensor_slices(self._stacked())
-            iterators[:] = [iter(stage(rows))]
+            # Python may write into the elements, which need not be copies of the arrays.
+            if not (made and kept):
+                rows = tf.data.Dataset.from_tensor_slices(self._stacked())
+                made[:] = [stage(rows)]
+            iterators[:] = [iter(made[0])]
 
-        def results(returned: Columns) -> list[Any]:
-            return [each.numpy() for each in returned]
+        def run() -> list[Columns]:
+            return [next(iterators[0]) for _ in range(0, len(self._calls), self.batch)]
 
-        return Way(name, lambda: next(iterators[0]), before, results, note=note)
+        def results(returned: list[Columns]) -> list[Any]:
+            columns = zip(*returned, strict=True)
+            return [np.concatenate([each.numpy() for each in column]) for column in columns]
+
+        return Way(name, run, before, results, note=note)
 
     def _bridge(self, function: Callable[..., Any]) -> Callable[..., Columns]:
         """What calls a Python function from a graph, and returns all its results."""
@@ -231,9 +310,7 @@ def trials(
     ways = [bridged.alone()]
     if pipeline and len(chosen) > 1:
         ways.append(bridged.batched())
-        ways += [bridged.rewritten(rewrite, threads) for rewrite in rewrites(chosen[0])]
-    else:
-        yield Untried("These calls make no batch; only TensorFlow's ops can take their place.")
+    ways += rewritten(bridged, each, threads, pipeline)
     yield Trial(
         bridged.mapped(threads=threads) if pipeline else bridged.in_graph(),
         tuple(ways),
@@ -241,6 +318,57 @@ def trials(
         functions=(bridged.function,),
         exhaustive=False,
     )
+
+
+def rewritten(bridged: Bridged, each: float, threads: int, pipeline: bool = True) -> Iterator[Way]:
+    """What else does what the function of some calls does, which took `each` seconds a call."""
+    drawn: Drawn | None = None
+    batches = pipeline and len(bridged.calls) > 1
+    for rewrite in rewrites(bridged.calls[0], each):
+        if not (rewrite.each or batches):
+            continue
+        if pipeline:
+            way = bridged.rewritten(rewrite, threads)
+        else:
+            way = bridged.rewritten_in_graph(rewrite)
+        if rewrite.random:
+            drawn = drawn or Drawn(bridged, rewrite.seeds, each)
+            yield drawn.compared(way, rewrite, threads)
+        else:
+            yield way
+
+
+class Drawn:
+    """What the function of some calls draws, and what its rewrites do, for other seeds."""
+
+    def __init__(self, bridged: Bridged, seeds: Sequence[int], each: float) -> None:
+        inputs = _draws.inputs_of(bridged.calls, each)
+        self._inputs = len(inputs)
+        self._count = _draws.count_of(inputs, each, bridged.batch)
+        self._batch = bridged.batch
+        self._present = Bridged(_draws.redrawn(inputs, seeds, 2 * self._count, 0))
+        self._other = Bridged(_draws.redrawn(inputs, seeds, self._count, 1), batch=self._batch)
+        self._results: list[Any] | None = None
+
+    def compared(self, way: Way, rewrite: Rewrite, threads: int) -> Way:
+        """The way with what tells whether its random numbers are of the same distribution."""
+        other = self._other.rewritten(replace(rewrite, check=None, compiled=False), threads)
+        draws = Draws(self._drawn, lambda: _results(other), self._inputs)
+        calls = "one call" if self._inputs == 1 else f"each of {self._inputs} calls"
+        note = f"{way.note} Compared were {self._count} draws for {calls} with those of NumPy."
+        return replace(way, draws=draws, note=note)
+
+    def _drawn(self) -> list[Any]:
+        """The same for all rewrites, as it may take long."""
+        if self._results is None:
+            self._results = _results(self._present.alone())
+        return self._results
+
+
+def _results(way: Way) -> Any:
+    if way.before is not None:
+        way.before()
+    return way.results(way.run())
 
 
 def alike(calls: Sequence[BridgeCall], each: float) -> list[BridgeCall]:

@@ -6,11 +6,10 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.border import _bridges, _facts, _lines, _loops
-from unslow.catalogue.border.rewrites import native_ops
+from unslow.catalogue.border import _bridges, _facts, _lines, _loops, rewrites
 from unslow.catalogue.page import Page, by_line, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.pipelines import _consumers
-from unslow.finding import Alternative, Claim, Finding, Site
+from unslow.finding import Claim, Finding, Site
 from unslow.recording.data import Bridge, Recording
 from unslow.recording.samples import BridgeCall
 
@@ -75,15 +74,17 @@ class NumpyFunction(Page):
     a disk or a network. Where the model is slower and prefetching hides the pipeline.
 
     ## What to do
-    In this order: batch first and let the function work on the batch (often 10x); write it
-    with TensorFlow ops on batches; use a library that releases the lock; cache the result
-    if it is the same in every epoch. A native rewrite that still runs per element can gain
-    little: what costs is often the arithmetic, not the bridge.
+    In this order: batch first and let the function work on the batch (often 10x); let
+    `unslow.numpy_function`, which takes what `tf.numpy_function` takes, make TensorFlow ops of
+    it, with `jit_compile=True` where it has loops or much arithmetic; use a library that
+    releases the lock; cache the result if it is the same in every epoch. `unslow native
+    FILE.py:FUNCTION` prints the ops as source, compares and measures them. Ops that still run
+    per element can gain little: what costs is often the arithmetic, not the bridge.
 
     ## Safety of the fix
     Only with equal results shown. Interpolation, rounding and data types differ between
     NumPy, image libraries and TensorFlow's ops. Random numbers drawn in Python have another
-    sequence than TensorFlow's.
+    sequence than TensorFlow's: `random="distribution"` says that this will do.
     """
 
     code = "TF101"
@@ -287,9 +288,8 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
                     "at a time, however many are asked for. Do it in batches where rows are "
                     "alike, or with TensorFlow ops."
                 )
-                yield self.suspicion(
-                    module, call, message, {"where": "pipeline"}, _native(module, call)
-                )
+                ways = tuple(rewrites.alternatives(module, call))
+                yield self.suspicion(module, call, message, {"where": "pipeline"}, ways)
                 continue
             again = module.repetition(call)
             if again is None or module.mode(call) != "compiled" or _is_mapped(module, function):
@@ -300,24 +300,8 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
                 f"{name} leaves the compiled function for Python in every call of it "
                 f"({again.text}). Python in a graph runs under one lock and is not optimised."
             )
-            yield self.suspicion(
-                module, call, message, {"where": "compiled function"}, _native(module, call)
-            )
-
-
-def _native(module: Module, call: ast.Call) -> tuple[Alternative, ...]:
-    """The same call of a function that makes ops of the NumPy function where it can."""
-    if call not in set(module.calls_to("tensorflow.numpy_function")) or module.has_star(call):
-        return ()
-    name, imports = module.imported("unslow")
-    edits = (module.replace(call.func, f"{name}.numpy_function"), *imports)
-    last = max((*call.args, *(each.value for each in call.keywords)), key=module.end)
-    compiled = module.replace(last, f"{module.text(last)}, jit_compile=True")
-    note = native_ops.NOTE
-    return (
-        Alternative(native_ops.NAME, "unsafe", edits, note=note),
-        Alternative(native_ops.COMPILED, "unsafe", (compiled, *edits), note=note),
-    )
+            ways = tuple(rewrites.alternatives(module, call))
+            yield self.suspicion(module, call, message, {"where": "compiled function"}, ways)
 
 
 def _claims(recording: Recording, row: Bridge) -> tuple[Claim, ...]:

@@ -6,7 +6,7 @@ import ast
 import os
 from collections.abc import Iterator
 
-from unslow.catalogue.border import _bridges
+from unslow.catalogue.border import _bridges, rewrites
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -16,7 +16,7 @@ from unslow.catalogue.page import (
     seconds_text,
 )
 from unslow.catalogue.pipelines import _functions, _processes, _stages
-from unslow.catalogue.trial import Trial, Untried
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Finding
 from unslow.recording.data import Recording
 from unslow.recording.samples import BridgeCall, Samples
@@ -74,13 +74,16 @@ class GilBoundMap(Page):
     core anyway.
 
     ## What to do
-    Write the work as TensorFlow ops, which run in parallel without the lock. If it must be
-    Python, do it on whole batches with NumPy calls that release the lock, do it once and
-    cache the result, or spread it over processes that write TFRecord files.
+    Let `unslow.numpy_function` make TensorFlow ops of it, which run in parallel without the
+    lock; where it has loops, with `jit_compile=True`. `unslow native FILE.py:FUNCTION` prints
+    these ops as source, compares and measures them. If it must be Python, do it on whole
+    batches with NumPy calls that release the lock, do it once and cache the result, or spread
+    it over processes that write TFRecord files.
 
     ## Safety of the fix
-    No automatic fix. Native ops can differ from their Python twin in rounding, in Unicode
-    and in edge cases: compare the elements of both pipelines before switching.
+    Unsafe. Native ops can differ from their Python twin in rounding, in Unicode and in edge
+    cases, and draw other random numbers: compare the elements of both pipelines before
+    switching.
     """
 
     code = "TF305"
@@ -235,37 +238,30 @@ print(len(scores))
             yield self.problem(site.at_line, message, cost, evidence)
 
     def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
-        """The same function in the same stage, called in processes of their own."""
+        """The same function in processes of their own, and what does the same without the lock."""
         calls = samples.at(BridgeCall, finding.site)
         evidence = finding.evidence
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         if not calls or not calls[0].arguments:
             yield Untried("No call of the function was kept.")
             return
         if calls[0].kind != "numpy_function":
             yield Untried("The function takes tensors, which do not go to another process.")
             return
-        if cores < 2 or not _processes.can_fork():
-            yield Untried("Processes could not be tried: one core, or no way to copy the process.")
-            return
-        function, threads = calls[0].function, evidence["threads"]
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        threads = evidence["threads"]
         count = min(cores, threads)
-        each = evidence["seconds"] / evidence["calls"] / count
-        bridged = _bridges.Bridged(_bridges.alike(calls, each))
-        workers: list[_processes.Workers] = []
-
-        def start() -> None:
-            if not workers:
-                workers.append(_processes.Workers(function, count))
-
-        def in_worker(*arguments: object) -> object:
-            return workers[0].call(*arguments)
-
+        each = evidence["seconds"] / evidence["calls"]
+        forks = cores > 1 and _processes.can_fork()
+        bridged = _bridges.Bridged(_bridges.alike(calls, each / count))
+        ways = [_in_processes(bridged, count, threads)] if forks else []
+        if not forks:
+            yield Untried("Processes could not be tried: one core, or no way to copy the process.")
+        ways += _bridges.rewritten(bridged, each, threads)
         yield Trial(
             bridged.mapped("in one process", threads=threads),
-            (bridged.mapped(f"in {count} processes", in_worker, threads, PROCESSES_NOTE, start),),
+            tuple(ways),
             bridged.inputs,
-            functions=(function,),
+            functions=(bridged.function,),
             exhaustive=False,
         )
 
@@ -291,7 +287,23 @@ print(len(scores))
                         f"{called} goes through its data item by item in Python, and the stage "
                         "asks for parallel calls: the interpreter lock lets one run at a time."
                     )
-                    yield self.suspicion(module, bridge, message, {"function": called})
+                    ways = tuple(rewrites.alternatives(module, bridge))
+                    yield self.suspicion(module, bridge, message, {"function": called}, ways)
+
+
+def _in_processes(bridged: _bridges.Bridged, count: int, threads: int) -> Way:
+    """The function called in `count` processes, which start before the first run."""
+    workers: list[_processes.Workers] = []
+
+    def start() -> None:
+        if not workers:
+            workers.append(_processes.Workers(bridged.function, count))
+
+    def in_worker(*arguments: object) -> object:
+        return workers[0].call(*arguments)
+
+    name = f"in {count} processes"
+    return bridged.mapped(name, in_worker, threads, PROCESSES_NOTE, start)
 
 
 def _is_pure_python(function: Function, module: Module) -> bool:

@@ -253,6 +253,11 @@ class _Search:
         code = getattr(function, "__code__", None)
         if code is None:
             return False
+        if code.co_filename.endswith(".pyx"):
+            # Compiled by Cython: its path is that of the machine where it was built.
+            module = sys.modules.get(str(function.__module__))
+            file = getattr(module, "__file__", None)
+            return file is None or not self.foreign[file]
         if not code.co_filename.startswith("<"):
             return not self.foreign[code.co_filename]
         names = function.__globals__

@@ -2,48 +2,159 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from unslow.catalogue.border import _random
 from unslow.catalogue.border.rewrites import Rewrite
+from unslow.catalogue.trial import Unfit
+from unslow.finding import Alternative
 
 if TYPE_CHECKING:
-    from unslow.native import Native
+    from unslow.native import Native, Translation
     from unslow.recording.samples import BridgeCall
+    from unslow.source.module import Module
 
 NAME = "native ops"
 COMPILED = "native ops, with XLA"
 BATCHED = "native ops, in batches"
 BATCHED_COMPILED = "native ops, in batches, with XLA"
 
+RANDOM = ", random numbers by TensorFlow"
+"""Is added to a name where the function's random numbers are other ones."""
+
 NOTE = (
     "unslow.numpy_function makes TensorFlow ops of the function. It is read once: what it finds "
     "outside its arguments is kept as it was then."
 )
 
+RANDOM_NOTE = f"{NOTE} Its random numbers are others, of the same distribution."
 
-def rewrites(call: BridgeCall) -> Iterator[Rewrite]:
+LONGEST = 5.0
+"""Seconds after which the loops of one call are given up."""
+
+SLOWER = 20.0
+"""How many times as long as the function its ops may take to be tried."""
+
+
+def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
     """The function made of TensorFlow's ops, where it can be; else why it cannot."""
     if call.kind != "numpy_function":
         return
+    from unslow.native import Untranslatable
+
+    try:
+        function, translation = _translated(call)
+    except Untranslatable as error:
+        yield Rewrite(NAME, _raises(error), in_python=False, each=True)
+        return
+    from unslow.native.looping import has_loops
+    from unslow.native.seeds import seed_arguments
+
+    random = bool(translation.seeds)
+    seeds = seed_arguments(translation) if random else ()
+    looping = _Looping(function, each) if has_loops(translation) else None
+
+    def rewrite(
+        name: str, made: Callable[..., Any], one: bool = False, check: Any = None
+    ) -> Rewrite:
+        return Rewrite(
+            name + RANDOM if random else name,
+            made,
+            in_python=False,
+            note=RANDOM_NOTE if random else NOTE,
+            each=one,
+            check=check,
+            compiled="XLA" in name,
+            random=random,
+            seeds=seeds,
+        )
+
+    batched = _batched(function)
+    yield rewrite(COMPILED, _kept(function, jit_compile=True), one=True)
+    yield rewrite(NAME, _kept(function), True, looping and looping.check_each)
+    yield rewrite(BATCHED_COMPILED, _kept(batched, jit_compile=True))
+    yield rewrite(BATCHED, _kept(batched), False, looping and looping.check_batch)
+
+
+def alternatives(module: Module, call: ast.Call) -> Iterator[Alternative]:
+    """The same call of a function that makes ops of the NumPy function where it can."""
+    if call not in set(module.calls_to("tensorflow.numpy_function")) or module.has_star(call):
+        return
+    name, imports = module.imported("unslow")
+    last = max((*call.args, *(each.value for each in call.keywords)), key=module.end)
+    random = _random.draws(module, call)
+    ending, note = (RANDOM, RANDOM_NOTE) if random else ("", NOTE)
+    for kind, compiled in ((NAME, False), (COMPILED, True)):
+        options = ', random="distribution"' * random + ", jit_compile=True" * compiled
+        edits = (module.replace(call.func, f"{name}.numpy_function"), *imports)
+        if options:
+            edits = (module.replace(last, module.text(last) + options), *edits)
+        yield Alternative(kind + ending, "unsafe", edits, note=note)
+
+
+def _translated(call: BridgeCall) -> tuple[Native, Translation]:
+    """The function as ops; with random numbers of TensorFlow's where only these hinder.
+
+    Raises:
+        Untranslatable: it cannot be.
+    """
     import numpy as np
     import tensorflow as tf
 
     from unslow.native import Untranslatable, native
     from unslow.native.standalone import traced
 
+    arrays = [np.asarray(each) for each in call.arguments]
+    specs = [tf.TensorSpec(each.shape, each.dtype) for each in arrays]
     function = native(call.function)
-    given = [np.asarray(each) for each in call.arguments]
     try:
-        traced(function, [tf.TensorSpec(each.shape, each.dtype) for each in given])
+        return function, traced(function, specs)
     except Untranslatable as error:
-        yield Rewrite(NAME, _raises(error), in_python=False, each=True)
-        return
-    yield Rewrite(NAME, function, in_python=False, note=NOTE, each=True)
-    compiled = native(call.function, jit_compile=True)
-    yield Rewrite(COMPILED, compiled, in_python=False, note=NOTE, each=True)
-    yield Rewrite(BATCHED, _batched(function), in_python=False, note=NOTE)
-    yield Rewrite(BATCHED_COMPILED, _compiled(_batched(function)), in_python=False, note=NOTE)
+        refusal = error
+    function = native(call.function, random="distribution")
+    try:
+        return function, traced(function, specs)
+    except Untranslatable:
+        raise refusal from None
+
+
+class _Looping:
+    """Keeps ops from being run whose loops would take far longer than the function itself.
+
+    What runs in the graph does not end before its time, however long that is.
+    """
+
+    def __init__(self, function: Native, each: float) -> None:
+        self._function = function
+        self._each = each
+        self._seconds: float | None = None
+
+    def check_each(self, arguments: tuple[Any, ...], count: int) -> None:
+        """Raise `Unfit` where `count` calls, one by one, would take too long."""
+        most = max(2 * LONGEST, SLOWER * self._each * count)
+        if self._taken(arguments) * count > most:
+            raise self._unfit()
+
+    def check_batch(self, arguments: tuple[Any, ...], count: int) -> None:
+        """Raise `Unfit` where even one call did not come to its end."""
+        if self._taken(arguments) >= LONGEST:
+            raise self._unfit()
+
+    def _taken(self, arguments: tuple[Any, ...]) -> float:
+        from unslow.native.looping import seconds_up_to
+
+        if self._seconds is None:
+            self._seconds = seconds_up_to(LONGEST, self._function, arguments)
+        return self._seconds
+
+    def _unfit(self) -> Unfit:
+        at_least = "more than " if (self._seconds or 0.0) >= LONGEST else ""
+        return Unfit(
+            f"not run: its loop takes {at_least}{self._seconds:.2g} s for one call, step by step "
+            "in the graph"
+        )
 
 
 def _raises(error: Exception) -> Callable[..., Any]:
@@ -62,7 +173,10 @@ def _batched(function: Native) -> Callable[..., Any]:
     return batch
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def _kept(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
+    """A compiled function: it is read once, however often a pipeline is made of it."""
     import tensorflow as tf
 
-    return tf.function(function, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
+    return tf.function(  # type: ignore[no-any-return]
+        function, autograph=False, jit_compile=jit_compile or None
+    )

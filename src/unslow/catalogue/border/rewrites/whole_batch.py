@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 NAME = "the function once for each batch"
 
 
-def rewrites(call: BridgeCall) -> Iterator[Rewrite]:
+def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
     """The function itself, where it takes arrays."""
     if call.kind == "numpy_function":
         yield Rewrite(
