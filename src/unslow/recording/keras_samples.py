@@ -14,7 +14,7 @@ from unslow import seams
 from unslow.recording import pipelines
 from unslow.recording.arrays import size_of
 from unslow.recording.clock import Call, Clock
-from unslow.recording.samples import HookCall, ModelCall, ModelLoad
+from unslow.recording.samples import HookCall, ModelCall, ModelLoad, OtherModel
 from unslow.recording.sites import Place
 
 FEW_ROWS = 32
@@ -51,7 +51,6 @@ class KerasSamples:
         self._seen: dict[tuple[type, Place], int] = {}
         self._closed: set[Place] = set()
         self._model: dict[Place, weakref.ref[Any]] = {}
-        self._several: set[Place] = set()
         self._counted: weakref.WeakSet[Any] = weakref.WeakSet()
         self._made_at: weakref.WeakKeyDictionary[Any, list[Place]] = weakref.WeakKeyDictionary()
 
@@ -77,11 +76,10 @@ class KerasSamples:
             not single and self._wants(ModelCall, call.place)
         ):
             kept = self._model.setdefault(call.place, weakref.ref(model))
-            # One call of another model says that there are several.
-            if kept() is model or call.place not in self._several:
+            if kept() is model:
                 places.append(call.place)
-            if kept() is not model:
-                self._several.add(call.place)
+            elif self._clock.samples.wants(OtherModel, call.place, 1):
+                self._clock.samples.keep(call.place, OtherModel(), 0)
         if places:
             given = inspect.signature(original).bind(*call.args, **call.kwargs).arguments
             self._keep_call(call, method, given, rows, places)

@@ -108,6 +108,11 @@ class ModelCall:
 
 
 @dataclass(frozen=True)
+class OtherModel:
+    """A method was called of another model than the one whose calls were kept there."""
+
+
+@dataclass(frozen=True)
 class ModelLoad:
     """A model that was loaded from a file, whose bytes are `content` where they are few."""
 

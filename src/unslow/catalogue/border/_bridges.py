@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -25,8 +26,10 @@ BATCH = 128
 COLOURS = (1, 3, 4)
 """Lengths of an image's last dimension."""
 
-COMPILED_FACTOR, COMPILED_SECONDS = 2.0, 0.02
+COMPILED_FACTOR, COMPILED_SECONDS = 1.5, 0.015
 """A run so many times as long as one like it, and so many seconds more, has compiled something."""
+
+COMPARED_RUNS = 3
 
 PRESENT = "a call for each element"
 ALONE = "the function alone, without the bridge"
@@ -138,16 +141,15 @@ class Bridged:
 
     def _check_compiled(self, rewrite: Rewrite, threads: int) -> None:
         """Raise that XLA compiles anew for other values, where it has compiled for these."""
-        known, others = [self.calls[0]] * 2, list[BridgeCall]()
-        for _ in known:
+        usual, new = math.inf, math.inf
+        others = list[BridgeCall]()
+        for _ in range(COMPARED_RUNS):
             seen = zip(*(call.arguments for call in (*others, *self.calls)), strict=True)
             changed = tuple(_draws.changed(values[-1], values) for values in seen)
             others.append(replace(self.calls[0], arguments=changed))
-        # The shorter of two: whatever else the machine does only makes them longer.
-        usual, new = (
-            min(self._first_run(call, rewrite, threads) for call in calls)
-            for calls in (known, others)
-        )
+            # The shortest of each: whatever else the machine does only makes them longer.
+            usual = min(usual, self._first_run(self.calls[0], rewrite, threads))
+            new = min(new, self._first_run(others[-1], rewrite, threads))
         if new > COMPILED_FACTOR * usual + COMPILED_SECONDS:
             raise Unfit("XLA would compile it anew for each value of its arguments")
 

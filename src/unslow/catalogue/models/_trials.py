@@ -9,7 +9,7 @@ from typing import Any
 
 from unslow.catalogue.trial import Untried, Way
 from unslow.finding import Site
-from unslow.recording.samples import ModelCall, Samples
+from unslow.recording.samples import ModelCall, OtherModel, Samples
 
 SECONDS = 1.0
 """How long one run of the present way should take, as far as that can be foreseen.
@@ -45,8 +45,7 @@ def kept_calls(samples: Samples, site: Site, *methods: str) -> list[ModelCall]:
 
 def is_kept(samples: Samples, site: Site, method: str) -> bool:
     """Whether a model was seen twice at a line, or no other was: it is not made for each call."""
-    models = [id(each.model) for each in samples.at(ModelCall, site) if each.method == method]
-    return len(models) == 1 or len(set(models)) < len(models)
+    return len(kept_calls(samples, site, method)) > 1 or not samples.at(OtherModel, site)
 
 
 def spared(calls: int, tried: int) -> float:

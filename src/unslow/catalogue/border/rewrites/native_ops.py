@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from unslow.catalogue.border import _random
+from unslow.catalogue.border import _bridged
 from unslow.catalogue.border.rewrites import Rewrite
 from unslow.catalogue.trial import Unfit
 from unslow.finding import Alternative
@@ -79,14 +79,18 @@ def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
 
 
 def alternatives(module: Module, call: ast.Call) -> Iterator[Alternative]:
-    """The same call of a function that makes ops of the NumPy function where it can."""
+    """The same call of a function that makes ops of the NumPy function where it can.
+
+    Without XLA a graph runs loops far slower than Python does: these have that way alone.
+    """
     if call not in set(module.calls_to("tensorflow.numpy_function")) or module.has_star(call):
         return
     name, imports = module.imported("unslow")
     last = max((*call.args, *(each.value for each in call.keywords)), key=module.end)
-    random = _random.draws(module, call)
+    random = _bridged.draws(module, call)
     ending, note = (RANDOM, RANDOM_NOTE) if random else ("", NOTE)
-    for kind, compiled in ((NAME, False), (COMPILED, True)):
+    kinds = [(NAME, False), (COMPILED, True)][_bridged.loops(module, call) :]
+    for kind, compiled in kinds:
         options = ', random="distribution"' * random + ", jit_compile=True" * compiled
         edits = (module.replace(call.func, f"{name}.numpy_function"), *imports)
         if options:

@@ -1,8 +1,9 @@
-"""Whether a function that a bridge calls draws random numbers, as far as the source tells."""
+"""What the source tells of a function that a bridge calls, and of those that it calls."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from unslow.catalogue.pipelines import _functions
@@ -21,24 +22,43 @@ def draws(module: Module, call: ast.Call) -> bool:
     A generator that it makes from a seed that stands in the source counts for nothing: its
     numbers are always the same.
     """
-    target = module.argument(call, 0, "func")
-    found = _functions.function_of(target, module)
-    return found is not None and _draws(*found, set(), 0)
+    return any(_draws(*each) for each in _reached(module, call))
 
 
-def _draws(function: Function, module: Module, seen: set[ast.AST], depth: int) -> bool:
-    if function in seen or depth > MOST_DEPTH:
-        return False
-    seen.add(function)
+def loops(module: Module, call: ast.Call) -> bool:
+    """Whether the function that `call` hands to a bridge has loops of Python."""
+    return any(
+        isinstance(node, (ast.For, ast.While))
+        for function, _ in _reached(module, call)
+        for node in ast.walk(function)
+    )
+
+
+def _reached(module: Module, call: ast.Call) -> Iterator[tuple[Function, Module]]:
+    """The function that `call` hands to a bridge, and those that are called from there."""
+    waiting = [(_functions.function_of(module.argument(call, 0, "func"), module), 0)]
+    seen: set[ast.AST] = set()
+    while waiting:
+        found, depth = waiting.pop()
+        if found is None or found[0] in seen or depth > MOST_DEPTH:
+            continue
+        function, home = found
+        seen.add(function)
+        yield function, home
+        waiting += [
+            (_functions.function_of(each.func, home), depth + 1)
+            for each in _functions.own_calls(function)
+        ]
+
+
+def _draws(function: Function, module: Module) -> bool:
+    """Whether a function draws random numbers itself."""
     for call in _functions.own_calls(function):
         name = module.qualified(call.func) or ""
         if name in GENERATORS:
             if not _is_fixed(call, module):
                 return True
         elif name.startswith("numpy.random.") or _is_outside(call.func, module):
-            return True
-        found = _functions.function_of(call.func, module)
-        if found is not None and _draws(*found, seen, depth + 1):
             return True
     return False
 
