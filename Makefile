@@ -42,7 +42,7 @@ lint: $(VENV)/dev.stamp
 
 test: lint
 	$(BIN)/python examples/make_data.py
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 docs: $(VENV)/user.stamp
 	$(BIN)/python docs/make.py

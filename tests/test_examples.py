@@ -17,7 +17,7 @@ NAMES = ("resize_argmax", "augment", "label_image", "train", "serve")
 
 DATA = ("photos", "panorama.jpg", "mobilenet.pb", "digits.keras", "phone.tflite", "digits.npz")
 
-ARGUMENTS = {"label_image": ("--images", "15")}
+ARGUMENTS = {"label_image": ("--images", "15"), "augment": ("--epochs", "4")}
 BUDGET = {"resize_argmax": "15", "serve": "15"}
 """Enough of each example, and of experiments, to see what is tried."""
 
@@ -56,7 +56,7 @@ def test_every_planted_cause_is_found_and_nothing_else(tmp_path: Path, name: str
         tmp_path,
         str(program),
         *ARGUMENTS.get(name, ()),
-        options=("--budget", BUDGET.get(name, "6")),
+        options=("--budget", BUDGET.get(name, "3")),
         experiments=True,
     )
     assert ended.status == 0, ended.err.decode()
