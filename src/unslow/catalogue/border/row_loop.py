@@ -273,7 +273,10 @@ print("shapes", entropies.shape, heads.shape, halves.shape)
 def _in_graph(site: Site, samples: Samples) -> Trial | Untried:
     """Calls of the compiled function that holds the loop, against it with all rows at once."""
     kept = samples.every(FunctionCall)
-    function = next((each.function for each in kept if _holds(each, site)), None)
+    first: dict[int, FunctionCall] = {}
+    for each in kept:
+        first.setdefault(id(each.function), each)
+    function = next((each.function for each in first.values() if _holds(each, site)), None)
     if function is None:
         return Untried("The loop is inside a compiled function of which no call was kept.")
     calls = [each for each in kept if each.function is function][: _calls.LEAST_CALLS]
