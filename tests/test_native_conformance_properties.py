@@ -12,11 +12,10 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-import tensorflow as tf
 from test_native_cases import difference
-from test_native_properties import DTYPES
+from test_native_properties import DTYPES, together
 
-from unslow.native import Untranslatable, native
+from unslow.native import Untranslatable
 from unslow.native.tracing.dtypes import quietly
 
 pytestmark = pytest.mark.tensorflow
@@ -42,31 +41,6 @@ def drawn(rng: Any, shape: tuple[int, ...], dtype: str) -> Any:
     return np.asarray(values, dtype)
 
 
-def in_one_graph(calls: list[Call], open_sizes: bool) -> list[Any]:
-    """The results of many calls; refusals stand for themselves."""
-    notes: list[Any] = []
-
-    def run(arguments: Any) -> Any:
-        notes.clear()
-        results = []
-        for (function, _), given in zip(calls, arguments, strict=True):
-            try:
-                results.append(tf.nest.flatten(native(function)(*given)))
-                notes.append(None)
-            except Exception as error:
-                results.append([])
-                notes.append(error)
-        return results
-
-    given = [[tf.constant(each) for each in arguments] for _, arguments in calls]
-    signature = [
-        [tf.TensorSpec([None] * t.shape.rank if open_sizes else t.shape, t.dtype) for t in row]
-        for row in given
-    ]
-    found = tf.function(run, autograph=False, input_signature=[signature])(given)
-    return [note or result for note, result in zip(notes, found, strict=True)]
-
-
 def compared(calls: list[Call], names: list[str], open_sizes: bool) -> tuple[list[str], int]:
     """What is neither NumPy's result nor refused, and how many calls were refused."""
     problems, refused = [], 0
@@ -76,7 +50,7 @@ def compared(calls: list[Call], names: list[str], open_sizes: bool) -> tuple[lis
             kept.append((call, name, quietly(call[0], *[each.copy() for each in call[1]])))
         except Untranslatable:
             continue
-    found = in_one_graph([call for call, _, _ in kept], open_sizes)
+    found = together([call for call, _, _ in kept], open_sizes, Exception)
     for result, ((_, arguments), name, wanted) in zip(found, kept, strict=True):
         if isinstance(result, Untranslatable) and not CRASH.match(result.reason):
             refused += 1

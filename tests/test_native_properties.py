@@ -72,8 +72,12 @@ def edges(dtype: str, seed: int = 0) -> Any:
     return rng.permutation(array)
 
 
-def together(calls: list[tuple[Any, tuple[Any, ...]]]) -> list[Any]:
-    """The results of many calls in one graph; refusals stand for themselves."""
+def together(
+    calls: list[tuple[Any, tuple[Any, ...]]],
+    open_sizes: bool = False,
+    caught: type[Exception] = Untranslatable,
+) -> list[Any]:
+    """The results of many calls in one graph; what is `caught` stands for itself."""
     notes: list[Any] = []
 
     def run(arguments: Any) -> Any:
@@ -83,13 +87,17 @@ def together(calls: list[tuple[Any, tuple[Any, ...]]]) -> list[Any]:
             try:
                 results.append(tf.nest.flatten(native(function)(*given)))
                 notes.append(None)
-            except Untranslatable as error:
+            except caught as error:
                 results.append([])
                 notes.append(error)
         return results
 
     given = [[tf.constant(each) for each in arguments] for _, arguments in calls]
-    found = tf.function(run, autograph=False)(given)
+    signature = [
+        [tf.TensorSpec([None] * t.shape.rank if open_sizes else t.shape, t.dtype) for t in row]
+        for row in given
+    ]
+    found = tf.function(run, autograph=False, input_signature=[signature])(given)
     return [note or result for note, result in zip(notes, found, strict=True)]
 
 
