@@ -28,11 +28,6 @@ DTYPES: tuple[dict[type, str], ...] = (
 )
 """The data types that numbers are made tensors of, tried in this order until one can be traced."""
 
-COMPILED_NOTE = (
-    "Traced once for each shape of its arguments. Python code in it runs while tracing alone; "
-    "random ops and dropout draw other numbers, and the last digits can differ."
-)
-
 
 class TracedAgain(Exception):
     """A function that should have been traced once was traced for nearly every call."""

@@ -31,9 +31,6 @@ need some to get going."""
 MOST_BYTES = 64 * 2**20
 """Bytes of elements that a run keeps to be compared; it reads on without keeping them."""
 
-TOP_STAGES = frozenset({"Options", "Prefetch", "Model"})
-"""Stages that do nothing to the elements."""
-
 FIXED_SEED = 1
 
 HASHES = 200

@@ -36,17 +36,6 @@ from unslow.native.untranslatable import Untranslatable
 
 CONSENT = 'random numbers differ from NumPy\'s: say random="distribution" to allow it'
 
-_LEGACY = {
-    "rand",
-    "randn",
-    "randint",
-    "random_sample",
-    "ranf",
-    "sample",
-    "seed",
-    "random_integers",
-}
-
 
 class TracedGenerator:
     """`np.random.Generator` in a graph: each draw has a seed made of one seed and a counter."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unslow.native.tracing.array import Array, fresh, is_traced, ndim, number, read, to_python
+from unslow.native.tracing.array import Array, fresh, ndim, read, to_python
 from unslow.native.tracing.dtypes import dtype_of
 from unslow.native.tracing.state import make, may_change, session
 from unslow.native.untranslatable import Untranslatable
@@ -287,8 +287,3 @@ def turned(iterable: Any) -> Any:
     length = inner.length
     kind = type(reversed(iterable)) if isinstance(iterable, (list, range)) else reversed
     return Iteration(kind, length, lambda index: inner.get(length - 1 - index), inner.uniform)
-
-
-def index_number(index: Any) -> Any:
-    """An integer index as a number: known, or a tensor."""
-    return read(index) if is_traced(index) else number(index)
