@@ -191,10 +191,10 @@ class GraphUse:
 
     `action`: "graph" (a `Graph` made), "import" (`import_graph_def`), "session"
     (a `Session` made), "run" (`Session.run`). `first_seconds`: for "run", the
-    part spent in the first run of a session after its graph changed.
-    `first_runs` counts those. `nodes_first` and `nodes_last`: size of the graph
-    at the first and last run of the longest-used session here. `growth`: the
-    lines that added nodes between runs, as sites.
+    part spent in a session's first run with these fetches and feeds, or the first after its
+    graph grew: it has to be prepared. `first_runs` counts those. `nodes_first` and
+    `nodes_last`: size of the graph at the first and last run of the longest-used session
+    here. `growth`: the lines that added nodes between runs, as sites.
     """
 
     site: Site

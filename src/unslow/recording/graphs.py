@@ -30,6 +30,9 @@ MOST_RUNS = 16
 MOST_GROWN = 20
 """Runs in a graph that had grown that are kept of one place: the 4th, 8th, 16th and so on."""
 
+MOST_ASKED = 256
+"""Different fetches of one session that are remembered."""
+
 NODE = 500
 """Bytes of a node, about, its constants left out."""
 
@@ -42,6 +45,25 @@ class GraphRow:
     def __init__(self) -> None:
         self.calls = self.ns = self.first = self.first_ns = self.start = self.last = self.feed = 0
         self.growth: dict[Site, int] = {}
+
+
+class Seen:
+    """A session: the nodes of its graph at its last run, and what it has been asked for."""
+
+    __slots__ = ("asked", "nodes")
+
+    def __init__(self, nodes: int) -> None:
+        self.nodes = nodes
+        self.asked: set[Any] = set()
+
+    def is_new(self, fetches: Any, feeds: Mapping[Any, Any]) -> bool:
+        """Whether a session has to prepare these fetches with these feeds, as it has not yet."""
+        key = (_names(fetches), frozenset(map(_names, feeds)))
+        if key in self.asked:
+            return False
+        if len(self.asked) < MOST_ASKED:
+            self.asked.add(key)
+        return True
 
 
 class Captured:
@@ -61,7 +83,7 @@ class Graphs:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._rows: Table[GraphRow] = Table(GraphRow)
-        self._nodes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._seen: weakref.WeakKeyDictionary[Any, Seen] = weakref.WeakKeyDictionary()
         self._imported: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
         self._captured: weakref.WeakKeyDictionary[Any, Captured] = weakref.WeakKeyDictionary()
         self._sessions: dict[Place, int] = {}
@@ -114,16 +136,20 @@ class Graphs:
         row = self._rows.row(*call.place, "run")
         row.calls += 1
         row.ns += call.own
-        feeds = call.args[2] if len(call.args) > 2 else call.kwargs.get("feed_dict")
-        for value in (feeds or {}).values():
+        fetches = call.args[1] if len(call.args) > 1 else call.kwargs["fetches"]
+        feeds = (call.args[2] if len(call.args) > 2 else call.kwargs.get("feed_dict")) or {}
+        for value in feeds.values():
             row.feed += getattr(value, "nbytes", 0)
         captured = self._captured.get(session)
         if captured is not None and captured.runs < MOST_RUNS:
-            self._keep(call, captured, feeds or {})
+            self._keep(call, captured, fetches, feeds)
         nodes = seams.node_count(session.graph)
-        before = self._nodes.get(session)
-        self._nodes[session] = nodes
-        if before is None or nodes > before:
+        seen = self._seen.get(session)
+        before = None if seen is None else seen.nodes
+        if seen is None:
+            seen = self._seen[session] = Seen(nodes)
+        seen.nodes = nodes
+        if seen.is_new(fetches, feeds) or (before is not None and nodes > before):
             row.first += 1
             row.first_ns += call.own
         if row.calls == 1:
@@ -133,9 +159,9 @@ class Graphs:
             if row.first <= GROWTHS_LOOKED_AT:
                 self._find_growth(row, session.graph, before)
             if row.first >= 4 and row.first & (row.first - 1) == 0:
-                self._keep_grown(call, before, nodes, feeds or {})
+                self._keep_grown(call, before, nodes, fetches, feeds)
 
-    def _keep(self, call: Call, captured: Captured, feeds: Mapping[Any, Any]) -> None:
+    def _keep(self, call: Call, captured: Captured, fetches: Any, feeds: Mapping[Any, Any]) -> None:
         """Keep a run and its graph, which counts as large as that of the place's first."""
         samples, place, graph = self._clock.samples, captured.place, call.args[0].graph
         if not call.thread.main or not samples.wants(GraphRun, place, MOST_SESSIONS * MOST_RUNS):
@@ -145,14 +171,14 @@ class Graphs:
             if place not in self._sizes:
                 self._sizes[place] = graph.as_graph_def().ByteSize()
             size += self._sizes[place] + NODE * seams.node_count(graph)
-        fetches = call.args[1] if len(call.args) > 1 else call.kwargs["fetches"]
         captured.runs += 1
         samples.keep(place, GraphRun(graph, captured.number, fetches, dict(feeds)), size)
 
-    def _keep_grown(self, call: Call, before: int, nodes: int, feeds: Mapping[Any, Any]) -> None:
+    def _keep_grown(
+        self, call: Call, before: int, nodes: int, fetches: Any, feeds: Mapping[Any, Any]
+    ) -> None:
         samples, graph = self._clock.samples, call.args[0].graph
         if call.thread.main and samples.wants(GrownRun, call.place, MOST_GROWN):
-            fetches = call.args[1] if len(call.args) > 1 else call.kwargs["fetches"]
             size = size_of(list(feeds.values())) + NODE * nodes
             samples.keep(call.place, GrownRun(graph, before, nodes, fetches, dict(feeds)), size)
 
@@ -184,3 +210,15 @@ class Graphs:
                     )
                 )
         return found
+
+
+def _names(value: Any) -> Any:
+    """The names of what is fetched, in its structure: something to compare."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_names, value))
+    if isinstance(value, Mapping):
+        return tuple((key, _names(each)) for key, each in value.items())
+    name = getattr(value, "name", None)
+    return name if isinstance(name, str) else id(value)
