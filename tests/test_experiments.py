@@ -279,6 +279,29 @@ def test_gain_knows_shares_and_what_must_be_built_once() -> None:
     assert gain_of(8.0, Outcome(Alternative("a", "safe", failure="raised"))) == 0
 
 
+def test_what_runs_beside_is_gained_too_and_is_then_a_part_of_the_cost() -> None:
+    step = Claim("a.py", 4, "graph", 4.0)
+    assert gain_of(8.0, outcome("a", 4, beside=step)) == pytest.approx(9.0)
+    assert gain_of(8.0, outcome("a", 1000, beside=step, share=2.0)) == pytest.approx(12.0)
+    finding = with_outcomes(FINDING, [outcome("a", 4, beside=step)], 18.0)
+    assert finding.gain == Gain(9.0, 0.5)
+    assert finding.cost.seconds == 9.0
+    assert finding.cost.claims == (*FINDING.cost.claims, Claim("a.py", 4, "graph", 1.0))
+    assert saved_seconds([finding, finding]) == pytest.approx(9.0)
+    little = with_outcomes(FINDING, [outcome("a", 2, beside=step)], 18.0)
+    assert little.cost == FINDING.cost
+
+
+def test_where_a_trial_cannot_be_run_the_other_one_is() -> None:
+    def fails() -> None:
+        raise ValueError("used up")
+
+    other = trial(Way("quick", lambda: busy(0.3)))
+    whole = Trial(Way("as it is", fails), (Way("quick", fails),), "numbers", instead=other)
+    assert outcomes(whole)["quick"].proof is not None
+    assert "used up" in why_untried(replace(whole, instead=None))
+
+
 def test_an_unclear_ratio_gains_nothing() -> None:
     unclear = Outcome(Alternative("a", "safe", proof=proof(1.05, narrow=0.2)))
     assert unclear.alternative.proof is not None

@@ -12,8 +12,9 @@ import pytest
 from recorded import Recorded
 
 from unslow.catalogue import page as find_page
-from unslow.catalogue.pipelines import _captured, _ways
+from unslow.catalogue.pipelines import _captured, _steps, _waits, _ways
 from unslow.catalogue.trial import Trial, Untried, Way
+from unslow.experiment.trials import Outcome, run_trial
 from unslow.experiment.values.equality import judge
 from unslow.experiment.values.snapshot import take
 from unslow.finding import Claim, Cost, Finding, Site
@@ -391,6 +392,49 @@ def test_what_is_done_with_elements_is_timed(tmp_path: Path) -> None:
     row = ran.only
     assert 3 * 0.01 <= row.work_seconds <= ran.recording.wall
     assert row.work_cpu_seconds >= 0
+
+
+STEPS = """\
+import numpy as np
+import tensorflow as tf
+total = tf.Variable(0.0)
+@tf.function
+def step(batch):
+    return total.assign_add(tf.reduce_sum(batch))
+rows = tf.data.Dataset.from_tensor_slices(np.ones((6_000, 3), "float32"))
+for element in rows.map(lambda x: x / 2).batch(8):
+    step(element)
+"""
+
+
+def test_the_step_that_a_loop_does_with_each_element_is_done_beside(tmp_path: Path) -> None:
+    ran = Captured(tmp_path, STEPS)
+    (wait,) = _waits.waits(ran.recording)
+    told = _steps.evidence(ran.recording, wait)
+    assert told["step"]["line"] == 9
+    assert told["step"]["calls"] == 750
+    assert told["step"]["seconds"] == pytest.approx(ran.only.work_seconds)
+    trial = ran.trial("TF303", 8, **told)
+    assert trial.beside == Claim(str(ran.path), 9, "graph", told["step"]["seconds"])
+    assert trial.instead is not None and trial.instead.beside is None
+    assert "step() called with each" in trial.inputs
+    assert ran.names["step"].python_function in trial.functions
+
+    before = ran.names["total"].numpy()
+    results(trial.present)
+    assert ran.names["total"].numpy() > before
+    (outcome,) = run_trial(trial, 0.5, lambda way, limit: None)
+    assert isinstance(outcome, Outcome) and outcome.beside == trial.beside
+    assert outcome.alternative.proof is not None and outcome.alternative.proof.equal is True
+
+
+@pytest.mark.parametrize(
+    "loop", ["    for _ in range(2): step(element)", "    pass\nstep(element)"]
+)
+def test_what_is_not_done_once_with_each_element_is_no_step(loop: str, tmp_path: Path) -> None:
+    ran = Captured(tmp_path, STEPS.replace("    step(element)", loop))
+    (wait,) = _waits.waits(ran.recording)
+    assert _steps.evidence(ran.recording, wait) == {}
 
 
 def test_stages_that_are_looked_at_are_no_reads_of_the_programs(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from unslow.finding import Safety
+from unslow.finding import Claim, Safety
 
 
 def as_it_is(results: Any) -> Any:
@@ -67,7 +67,10 @@ class Trial:
     gain clears the finding. `start_limit`: seconds more that the first run of the present way
     may take, where processes have to start for it; these do not count to the budget. `runs`:
     how many runs of the present way the program's cost is; what is watched is slowed down, and
-    cannot have cost more than these take unwatched.
+    cannot have cost more than these take unwatched. `beside`: what else each way does, unlike
+    the finding's cost, and how long that took in the run: it is slower for what runs beside it,
+    and its part of the ratio is gained too. Variables are then put back, but not compared, as
+    all ways do the same to them. `instead`: the trial to make where this one cannot be run.
     """
 
     present: Way
@@ -79,6 +82,8 @@ class Trial:
     exhaustive: bool = True
     start_limit: float = 0.0
     runs: float = math.inf
+    beside: Claim | None = None
+    instead: Trial | None = None
 
 
 class Unfit(Exception):

@@ -17,7 +17,7 @@ from unslow.experiment.values.draws import compare_draws
 from unslow.experiment.values.equality import Comparison, judge
 from unslow.experiment.values.frozen import frozen_part
 from unslow.experiment.values.snapshot import Record, Snapshot, take
-from unslow.finding import Alternative, Proof
+from unslow.finding import Alternative, Claim, Proof
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class Outcome:
     `share`: the part of the finding's cost for which its ratio holds. `offered`: whether the
     program could do so. `exhaustive`: if it gains nothing, there is nothing to gain.
     `cut`: more time would have given a proof. `most`: seconds that the present way takes
-    unwatched in all its calls.
+    unwatched in all its calls. `beside`: what the ratio holds for besides the finding's cost.
     """
 
     alternative: Alternative
@@ -58,6 +58,7 @@ class Outcome:
     exhaustive: bool = True
     cut: bool = False
     most: float = math.inf
+    beside: Claim | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,23 @@ def run_trial(
     `include`: installed packages that count as the user's own code. `left`: seconds that are
     left for all trials together; what would need far more is given up early.
     """
+    outcomes = _run_trial(trial, seconds, tell, cost, include, left)
+    first = next(outcomes, None)
+    if isinstance(first, Untried) and trial.instead is not None:
+        yield from run_trial(trial.instead, seconds, tell, cost, include, left)
+    elif first is not None:
+        yield first
+        yield from outcomes
+
+
+def _run_trial(
+    trial: Trial,
+    seconds: float,
+    tell: Tell,
+    cost: float,
+    include: tuple[str, ...],
+    left: float,
+) -> Iterator[Outcome | Untried]:
     effect = outside_effects(trial.functions, include)
     if effect is not None:
         yield Untried(f"{effect.sentence}.")
@@ -162,15 +180,16 @@ def _try(
     limit: float,
     seconds: float,
 ) -> Outcome:
+    compared = None if trial.beside is not None else state
     try:
         first = _run(way, state, limit)
-        same = judge(*_results((once, again, first), state))
+        same = judge(*_results((once, again, first), compared))
         timing = _measure(trial.present, way, state, seconds, limit)
         # Last, as it takes more runs: of a way that is too slow, they are not made.
         if way.draws is not None:
             same = _drawn(way.draws, limit)
         elif same.equal == "distribution":
-            same = _frozen(way, once, again, first, state, limit) or same
+            same = _frozen(way, once, again, first, state, compared, limit) or same
     except CannotRun as error:
         return Outcome(_alternative(way, failure=str(error)))
     except measure.TooSlow as error:
@@ -184,6 +203,7 @@ def _try(
         offered=not way.yardstick,
         exhaustive=trial.exhaustive,
         most=trial.runs * timing.present,
+        beside=trial.beside,
     )
 
 
@@ -195,7 +215,13 @@ def _drawn(draws: Draws, limit: float) -> Comparison:
 
 
 def _frozen(
-    way: Way, once: _Run, again: _Run, first: _Run, state: State | None, limit: float
+    way: Way,
+    once: _Run,
+    again: _Run,
+    first: _Run,
+    state: State | None,
+    compared: State | None,
+    limit: float,
 ) -> Comparison | None:
     """That a way does not vary where the present way does; `None` if it does too.
 
@@ -204,7 +230,7 @@ def _frozen(
     # Two small numbers may be the same by chance: a third one tells.
     for _ in range(2):
         second = _run(way, state, limit)
-        one, two, three, other = _results((once, again, first, second), state)
+        one, two, three, other = _results((once, again, first, second), compared)
         part = frozen_part(one, two, three, other)
         if part is None:
             return None

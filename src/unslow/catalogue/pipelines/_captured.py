@@ -11,6 +11,7 @@ from typing import Any
 
 from unslow import seams
 from unslow.catalogue.page import same_line
+from unslow.catalogue.pipelines._steps import Step
 from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.finding import Site
 from unslow.recording import pipelines
@@ -311,12 +312,24 @@ def trial(
     share: float = 1.0,
     used: Callable[[Any], None] | None = None,
     exhaustive: bool = True,
+    step: Step | None = None,
 ) -> Trial:
     """The captured pipeline against others, each a way without its `run` and what makes it.
 
     All read as many elements as the present one gives in a moment. `used` is called with
-    each of them.
+    each of them, or `step`, if that can be done again.
     """
+    ways = list(ways)
+    if step is not None:
+        alone = trial(captured, ways, share, used, exhaustive)
+        return replace(
+            trial(captured, ways, share, step, exhaustive),
+            inputs=f"{alone.inputs}, {step.name}() called with each",
+            functions=(*alone.functions, step.call.function.python_function),
+            state=True,
+            beside=step.claim,
+            instead=alone,
+        )
     reading = Reading(SECONDS if used is None and not captured.shuffles() else LONGER, used)
     return Trial(
         present=_reading_way(Way("as it is", unset), reading, captured.fixed),
@@ -371,6 +384,7 @@ def one_way(
     captured: Captured | None,
     make: Callable[[Captured], tuple[Way, Callable[[], Any]] | None],
     exhaustive: bool = True,
+    step: Step | None = None,
 ) -> Iterator[Trial | Untried]:
     """The trial of one other way, or why there is none."""
     if captured is None:
@@ -383,4 +397,4 @@ def one_way(
         why = can_be_made_again(made) or "none is known that fits it"
         yield Untried(f"The pipeline cannot be built in another way: {why}.")
         return
-    yield trial(captured, [way], exhaustive=exhaustive)
+    yield trial(captured, [way], exhaustive=exhaustive, step=step)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from unslow.catalogue.page import cost_of, line_key, matters
-from unslow.catalogue.pipelines import _waits
+from unslow.catalogue.pipelines import _steps, _waits
 from unslow.finding import Claim, Cost, Site
 from unslow.recording.data import Recording, Stage
 
@@ -36,12 +36,16 @@ MOST_SECONDS = 200e-6
 
 @dataclass(frozen=True)
 class RowMap:
-    """A map over single rows, and what the main thread waited for its pipeline."""
+    """A map over single rows, and what the main thread waited for its pipeline.
+
+    `step`: what is told of the step that a loop does with each batch.
+    """
 
     site: Site
     rows: int
     batch_size: int
     claims: tuple[Claim, ...]
+    step: Mapping[str, Any]
 
     @property
     def seconds_per_row(self) -> float:
@@ -58,6 +62,7 @@ class RowMap:
             "seconds": self.cost.seconds,
             "seconds_per_row": self.seconds_per_row,
             "batch_size": self.batch_size,
+            **self.step,
         }
 
 
@@ -81,10 +86,12 @@ def row_maps(recording: Recording, work: str) -> Iterator[RowMap]:
         if site is None or rows < LEAST_ROWS or wait.seconds > MOST_SECONDS * rows:
             continue
         claims = _waits.wait_claims(wait.site, wait.seconds, wait.in_bridge)
+        step = _steps.evidence(recording, wait)
         before = found.get(line_key(site))
         if before is not None:
             rows, claims = rows + before.rows, (*before.claims, *claims)
-        found[line_key(site)] = RowMap(site.at_line, rows, size, claims)
+            step = dict(before.step) or step
+        found[line_key(site)] = RowMap(site.at_line, rows, size, claims, step)
     yield from (each for each in found.values() if matters(recording, each.cost.seconds))
 
 

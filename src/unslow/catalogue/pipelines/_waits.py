@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from unslow.catalogue.page import by_line, claim, same_line
 from unslow.finding import Claim, Site
-from unslow.recording.data import Bridge, Iteration, Recording, Stage
+from unslow.recording.data import Bridge, FunctionCalls, Iteration, Recording, Stage
 
 RESTARTS = 10
 """Fewer iterators at one line than this are nobody's trouble."""
@@ -152,6 +152,19 @@ def seconds_after_start(recording: Recording) -> float:
     """The run without imports, building and the recorder's own cost."""
     idle = sum(recording.parts.get(part, 0.0) for part in ("imports", "build", "recorder"))
     return max(recording.wall - idle, 0.0)
+
+
+def step_of(recording: Recording, wait: Wait) -> FunctionCalls | None:
+    """The compiled function that the loop of a wait calls once with each element, if it does."""
+    rows = [
+        row
+        for row in recording.function_calls
+        if row.main
+        and not (row.eager or wait.fit)
+        and _function(row.site) == _function(wait.site)
+        and abs(row.calls - wait.elements) <= max(1, wait.epochs)
+    ]
+    return max(rows, key=lambda row: row.seconds, default=None)
 
 
 def function_seconds(recording: Recording, site: Site) -> float:

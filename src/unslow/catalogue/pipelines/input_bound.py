@@ -14,7 +14,7 @@ from unslow.catalogue.page import (
     same_line,
     seconds_text,
 )
-from unslow.catalogue.pipelines import _waits
+from unslow.catalogue.pipelines import _steps, _waits
 from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Finding, Site
 from unslow.recording.data import Recording
@@ -181,6 +181,7 @@ print(len(means))
             "bridge_seconds": wait.in_bridge,
             "epochs": wait.epochs,
             "stages": stages,
+            **_steps.evidence(recording, wait),
         }
         message = (
             f"Waited {seconds_text(wait.seconds)} for the next element, "
@@ -209,6 +210,7 @@ print(len(means))
         if captured is None:
             yield _captured.GONE
             return
+        step = _steps.captured_step(finding, samples)
         ways = list(_ways.every(captured))
         epochs = int(finding.evidence.get("epochs", 1))
         kept = _ways.cache(captured) if epochs > 1 else None
@@ -222,10 +224,11 @@ print(len(means))
                     "own work has to become cheaper."
                 )
         if ways:
-            yield _captured.trial(captured, ways, exhaustive=False)
+            yield _captured.trial(captured, ways, exhaustive=False, step=step)
         if kept is not None:
             share = (epochs - 1) / epochs
-            yield _captured.trial(captured, [kept], share, exhaustive=False)
+            step = None if step is None else step.for_part(share)
+            yield _captured.trial(captured, [kept], share, exhaustive=False, step=step)
 
 
 def _long(recording: Recording, wait: _waits.Wait) -> _waits.Wait | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from unslow.catalogue.border import _facts
 from unslow.catalogue.page import Page, count_text, seconds_text
-from unslow.catalogue.pipelines import _functions, _rows, _stages
+from unslow.catalogue.pipelines import _functions, _rows, _stages, _steps
 from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Alternative, Finding, Safety
 from unslow.recording.data import Recording
@@ -177,7 +177,9 @@ print(sum(len(rows) for rows in scaled.batch(10)))
         from unslow.catalogue.pipelines import _captured, _ways
 
         yield from _captured.one_way(
-            _captured.captured_with(finding.site, _rows.MAPS, samples), _ways.batch_then_map
+            _captured.captured_with(finding.site, _rows.MAPS, samples),
+            _ways.batch_then_map,
+            step=_steps.captured_step(finding, samples),
         )
 
     def in_source(self, module: Module) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from unslow.catalogue.page import Page, cost_of, matters, seconds_text
-from unslow.catalogue.pipelines import _consumers, _functions, _stages, _waits
+from unslow.catalogue.pipelines import _consumers, _functions, _stages, _steps, _waits
 from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Alternative, Finding, Safety
 from unslow.recording.data import Recording
@@ -157,7 +157,11 @@ print(sum(1 for _ in windows))
             cost = cost_of(_waits.wait_claims(wait.site, wait.seconds, wait.in_bridge), calls=rows)
             if site is None or not matters(recording, cost.seconds):
                 continue
-            evidence = {"calls": rows, "seconds": cost.seconds}
+            evidence = {
+                "calls": rows,
+                "seconds": cost.seconds,
+                **_steps.evidence(recording, wait),
+            }
             message = (
                 f"The mapped function has state, as random numbers do, so TensorFlow calls it "
                 f"for one element at a time: {seconds_text(cost.seconds / rows)} were waited for "
@@ -170,7 +174,9 @@ print(sum(1 for _ in windows))
         from unslow.catalogue.pipelines import _captured, _ways
 
         yield from _captured.one_way(
-            _captured.captured_with(finding.site, ("Map",), samples), _ways.parallel_calls
+            _captured.captured_with(finding.site, ("Map",), samples),
+            _ways.parallel_calls,
+            step=_steps.captured_step(finding, samples),
         )
 
     def in_source(self, module: Module) -> Iterator[Finding]:

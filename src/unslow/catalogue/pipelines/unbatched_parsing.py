@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unslow.catalogue.page import Page, count_text, seconds_text
-from unslow.catalogue.pipelines import _consumers, _functions, _rows, _stages
+from unslow.catalogue.pipelines import _consumers, _functions, _rows, _stages, _steps
 from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Alternative, Edit, Finding
 from unslow.recording.data import Recording
@@ -145,7 +145,9 @@ for row in rows.map(parse).take(1):
         from unslow.catalogue.pipelines import _captured, _ways
 
         yield from _captured.one_way(
-            _captured.captured_with(finding.site, _rows.MAPS, samples), _ways.parse_batches
+            _captured.captured_with(finding.site, _rows.MAPS, samples),
+            _ways.parse_batches,
+            step=_steps.captured_step(finding, samples),
         )
 
     def in_source(self, module: Module) -> Iterator[Finding]:

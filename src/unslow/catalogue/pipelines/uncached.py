@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from unslow.catalogue.page import Page, cost_of, matters
-from unslow.catalogue.pipelines import _functions, _stages, _waits
+from unslow.catalogue.pipelines import _functions, _stages, _steps, _waits
 from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Alternative, Finding
 from unslow.recording.data import Recording
@@ -130,7 +130,12 @@ print(seen)
             cost = cost_of(claims, calls=wait.epochs)
             if not matters(recording, cost.seconds):
                 continue
-            evidence = {"calls": wait.epochs, "seconds": cost.seconds, "elements": wait.elements}
+            evidence = {
+                "calls": wait.epochs,
+                "seconds": cost.seconds,
+                "elements": wait.elements,
+                **_steps.evidence(recording, wait, again),
+            }
             message = (
                 f"The same work was done for the same elements in {wait.epochs} epochs, and "
                 f"waited for at {wait.site.place}. cache() behind this stage keeps what comes out "
@@ -143,7 +148,9 @@ print(seen)
         from unslow.catalogue.pipelines import _captured, _rows, _ways
 
         yield from _captured.one_way(
-            _captured.captured_with(finding.site, _rows.MAPS, samples), _ways.cache
+            _captured.captured_with(finding.site, _rows.MAPS, samples),
+            _ways.cache,
+            step=_steps.captured_step(finding, samples),
         )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
