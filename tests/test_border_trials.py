@@ -11,7 +11,7 @@ import pytest
 from recorded import Recorded
 
 from unslow.catalogue import page as find_page
-from unslow.catalogue.border import _bridges
+from unslow.catalogue.border import _bridges, _calls
 from unslow.catalogue.border.rewrites import Rewrite, rewrites
 from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.experiment.values.equality import judge
@@ -75,7 +75,7 @@ def finding(code: str, path: Path, line: int, **evidence: Any) -> Finding:
 
 
 WAYS = {
-    "TF101": {_bridges.ALONE, _bridges.BATCHED, "the function once for each batch"},
+    "TF101": {_calls.ALONE, _calls.BATCHED, "the function once for each batch"},
     "TF102": {"convert once before the loop"},
     "TF103": {"np.asarray, without a copy"},
     "TF104": {"take all values out at once", "tf.unstack once"},
@@ -204,8 +204,8 @@ class TestBridges:
         self, bridges: Recorded
     ) -> None:
         found = outcomes(tried(bridges, "draw"))
-        assert found[_bridges.ALONE] is True
-        assert found[_bridges.BATCHED] is True
+        assert found[_calls.ALONE] is True
+        assert found[_calls.BATCHED] is True
 
     def test_a_function_that_does_not_take_a_batch_is_not_taken_for_equal(
         self, bridges: Recorded
@@ -215,18 +215,18 @@ class TestBridges:
 
     def test_functions_of_tensors(self, bridges: Recorded) -> None:
         found = outcomes(tried(bridges, "roughness"))
-        assert found == {_bridges.ALONE: True, _bridges.BATCHED: True}
+        assert found == {_calls.ALONE: True, _calls.BATCHED: True}
 
     def test_functions_that_return_text(self, bridges: Recorded) -> None:
         found = outcomes(tried(bridges, "name"))
-        assert found[_bridges.ALONE] is True
-        assert found[_bridges.BATCHED] is True
+        assert found[_calls.ALONE] is True
+        assert found[_calls.BATCHED] is True
 
     def test_only_calls_with_alike_results_make_a_batch(self, bridges: Recorded) -> None:
         calls = bridges.kept(BridgeCall, LINES["rows"])
         chosen = _bridges.alike(calls, 1e-4)
         assert len({call.outputs for call in chosen}) == 1 < len(chosen) < len(calls)
-        assert outcomes(tried(bridges, "rows"))[_bridges.BATCHED] is True
+        assert outcomes(tried(bridges, "rows"))[_calls.BATCHED] is True
 
     def test_slow_functions_are_called_less_often(self, bridges: Recorded) -> None:
         calls = bridges.kept(BridgeCall, LINES["draw"])
@@ -245,7 +245,7 @@ class TestBridges:
         trial = tried(bridges, "draw", pipeline=False)
         # TensorFlow's ops can take its place; they are in tests of their own.
         named = [way for way in trial.ways if not way.name.startswith("native ops")]
-        assert [(way.name, way.yardstick) for way in named] == [(_bridges.ALONE, True)]
+        assert [(way.name, way.yardstick) for way in named] == [(_calls.ALONE, True)]
 
     def test_the_users_own_functions_are_named_for_the_guard(self, bridges: Recorded) -> None:
         (function,) = tried(bridges, "draw").functions
@@ -267,7 +267,7 @@ class TestBridges:
 
 def test_what_other_rooms_offer_is_tried_as_ops_too(bridges: Recorded) -> None:
     calls = _bridges.alike(bridges.kept(BridgeCall, LINES["name"]), 0.0)
-    bridged = _bridges.Bridged(calls)
+    bridged = _calls.Bridged(calls)
 
     def with_ops(numbers: Any) -> Any:
         return tf.strings.join(["photo ", tf.strings.as_string(numbers)])

@@ -12,7 +12,7 @@ from recorded import Recorded
 
 from unslow.catalogue import inspect
 from unslow.catalogue import page as find_page
-from unslow.catalogue.border import _bridges
+from unslow.catalogue.border import _bridges, _calls
 from unslow.catalogue.border.rewrites import Rewrite, native_ops, rewrites
 from unslow.catalogue.trial import Trial, Unfit, Way
 from unslow.experiment.trials import Outcome, run_trial
@@ -152,7 +152,7 @@ def test_random_numbers_are_compared_by_their_distribution(tmp_path: Path, funct
 
 def test_other_random_numbers_are_not_recommended(tmp_path: Path) -> None:
     calls = calls_of(tmp_path, "seeded")[:8]
-    bridged = _bridges.Bridged(calls)
+    bridged = _calls.Bridged(calls)
 
     def louder(row: Any, seed: Any) -> Any:
         noise = tf.random.stateless_normal(row.shape, tf.stack([seed, seed]))
@@ -203,7 +203,7 @@ def test_ops_are_tried_in_compiled_functions_too(tmp_path: Path) -> None:
     (trial,) = _bridges.trials(calls, 1e-4, pipeline=False, threads=1)
     assert isinstance(trial, Trial)
     ways = {way.name: way for way in trial.ways}
-    assert set(ways) == {_bridges.ALONE, native_ops.NAME, native_ops.COMPILED}
+    assert set(ways) == {_calls.ALONE, native_ops.NAME, native_ops.COMPILED}
     expected = results(trial.present)
     for way in trial.ways:
         assert judge(expected, expected, results(way)).equal is True, way.name

@@ -9,7 +9,7 @@ import pytest
 from programs import printed_by
 
 from unslow.catalogue import inspect
-from unslow.catalogue.border import _bridges, _opencv
+from unslow.catalogue.border import _bridges, _calls, _opencv
 from unslow.catalogue.border.rewrites import opencv, rewrites
 from unslow.catalogue.trial import Trial, Unfit, Way
 from unslow.experiment.values.equality import judge
@@ -143,7 +143,7 @@ def test_a_call_that_means_something_else_is_not_run() -> None:
     calls = calls_of(cubic)
     (rewrite,) = (each for each in rewrites(calls[0]) if each.name.startswith("OpenCV"))
     with pytest.raises(Unfit, match="another order than 1"):
-        results(_bridges.Bridged(calls).rewritten(rewrite))
+        results(_calls.Bridged(calls).rewritten(rewrite))
 
 
 PROGRAM = """

@@ -6,7 +6,7 @@ import ast
 import os
 from collections.abc import Iterator
 
-from unslow.catalogue.border import _bridges, rewrites
+from unslow.catalogue.border import _bridges, _calls, rewrites
 from unslow.catalogue.page import (
     Page,
     by_line,
@@ -252,7 +252,7 @@ print(len(scores))
         count = min(cores, threads)
         each = evidence["seconds"] / evidence["calls"]
         forks = cores > 1 and _processes.can_fork()
-        bridged = _bridges.Bridged(_bridges.alike(calls, each / count))
+        bridged = _calls.Bridged(_bridges.alike(calls, each / count))
         ways = [_in_processes(bridged, count, threads)] if forks else []
         if not forks:
             yield Untried("Processes could not be tried: one core, or no way to copy the process.")
@@ -291,7 +291,7 @@ print(len(scores))
                     yield self.suspicion(module, bridge, message, {"function": called}, ways)
 
 
-def _in_processes(bridged: _bridges.Bridged, count: int, threads: int) -> Way:
+def _in_processes(bridged: _calls.Bridged, count: int, threads: int) -> Way:
     """The function called in `count` processes, which start before the first run."""
     workers: list[_processes.Workers] = []
 
