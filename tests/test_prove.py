@@ -890,7 +890,8 @@ def test_the_command_reports_and_writes(
     (tmp_path / "search.py").chmod(0o444)
     refused = command(tmp_path, stub, "--write", "search.py")
     assert refused.status == 2
-    assert b"search.py is not mended: it is read-only" in refused.err
+    assert b"search.py cannot be mended: it is read-only" in refused.err
+    assert refused.out == b""
     assert (tmp_path / "search.py").read_text() == SEARCH
 
     # With the mark that some editors put first, and their ends of lines.

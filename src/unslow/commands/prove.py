@@ -179,14 +179,22 @@ class _Finder:
             settings = replace(settings, select=("ALL",))
         self._settings = settings
         self._choice = choice_of(args, settings, None)
+        self._write = bool(args.write)
         self.sources: Sources | None = None
         self.notes: list[str] = []
 
     def find(self, files: Sequence[str]) -> tuple[Sources, list[Fix]]:
-        """The program's files as they are now, and the fixes in them."""
+        """The program's files as they are now, and the fixes in them.
+
+        Raises:
+            ProveError: fixes are to be written, and one of these files cannot be.
+        """
         from unslow.check.checking import Check
         from unslow.check.files import find_files
+        from unslow.check.fixing import why_not_writable
+        from unslow.check.settings import shown
         from unslow.experiment.whole.fixes import Fix, Sources, absolute, constants
+        from unslow.experiment.whole.outcome import ProveError
         from unslow.report.checked import SUPPRESSION_CODES
 
         paths = list(dict.fromkeys(absolute(file) for file in files))
@@ -203,6 +211,10 @@ class _Finder:
         contents = {path: data for path in paths if (data := _content(path)) is not None}
         fixes = [fix for fix in fixes if fix.paths.issubset(contents)]
         touched = sorted({path for fix in fixes for path in fix.paths})
+        for path in touched if self._write else ():
+            # Said now, and not after minutes of runs.
+            if why := why_not_writable(path):
+                raise ProveError(f"{shown(path)} cannot be mended: {why}; nothing was proven")
         touching = {path: contents[path] for path in touched}
         self.sources = Sources(touching, constants(contents))
         return self.sources, fixes
