@@ -7,13 +7,11 @@ program without a mark must have none.
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
-from programs import environment
+from programs import printed_by
 
 from unslow.catalogue import page as find_page
 from unslow.finding import Finding
@@ -974,19 +972,17 @@ print([float(add_one(value)) for value in range(9)])
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("code", SAME)
-def test_fixed_program_prints_the_same(code: str) -> None:
+def test_fixed_program_prints_the_same(tmp_path: Path, code: str) -> None:
     program = HEAD + SAME[code]
     after = fixed(code, program)
     assert after != program
-    assert printed_by(program) == printed_by(after) != b""
+    assert_prints_the_same(tmp_path, program, after)
 
 
-def printed_by(program: str) -> bytes:
-    """What a program prints when it is run on its own."""
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, check=True, env=environment()
-    )
-    return ended.stdout
+def assert_prints_the_same(folder: Path, program: str, after: str) -> None:
+    before = printed_by(folder, "before.py", program)
+    assert before
+    assert printed_by(folder, "after.py", after) == before
 
 
 FILES = """\
@@ -1005,11 +1001,11 @@ for n in range(6):
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("run", ["session.run(batch)", 'session.run([batch, "ReadFile:0"])[0]'])
-def test_the_whole_graph_kept_prints_the_same(run: str) -> None:
+def test_the_whole_graph_kept_prints_the_same(tmp_path: Path, run: str) -> None:
     program = HEAD + FILES + PHOTO.replace("session.run(batch)", run)
     after = fixed("TF207", program)
     assert "placeholder(tf.string, ())" in after
-    assert printed_by(program) == printed_by(after) != b""
+    assert_prints_the_same(tmp_path, program, after)
 
 
 FETCHED = """\
@@ -1119,7 +1115,7 @@ class TestOpsBeforeTheLoop:
         assert "random" in alternative.note
 
     @pytest.mark.tensorflow
-    def test_a_program_with_all_of_it_prints_the_same(self) -> None:
+    def test_a_program_with_all_of_it_prints_the_same(self, tmp_path: Path) -> None:
         program = """\
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -1147,4 +1143,4 @@ for image in images:
             after = fixed("TF208", after)
         assert after.count("tf.compat.v1.placeholder(") == 4
         assert findings("TF208", after) == []
-        assert printed_by(program) == printed_by(after) != b""
+        assert_prints_the_same(tmp_path, program, after)

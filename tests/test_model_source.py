@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from programs import plain
+from programs import printed_by
 
 from unslow.catalogue import inspect
 from unslow.finding import Finding
@@ -900,9 +900,7 @@ def test_what_is_taken_out_of_a_loop_gives_the_same(tmp_path: Path, name: str) -
     (alternative,) = finding.alternatives
     assert alternative.safety == "safe"
     after = apply(before.encode(), alternative.edits).decode()
-    (tmp_path / "before.py").write_text(before, encoding="utf-8")
-    (tmp_path / "after.py").write_text(after, encoding="utf-8")
-    old, new = plain(tmp_path, "before.py"), plain(tmp_path, "after.py")
-    assert new.status == old.status == 0, new.err.decode()
-    assert new.out == old.out
+    printed = printed_by(tmp_path, "before.py", before)
+    assert printed
+    assert printed_by(tmp_path, "after.py", after) == printed
     assert inspect(Module.of(after), [code]) == []
