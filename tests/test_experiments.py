@@ -16,7 +16,7 @@ import pytest
 from programs import plain
 
 from unslow import catalogue
-from unslow.catalogue.trial import Trial, Untried, Way
+from unslow.catalogue.trial import Beside, Trial, Untried, Way
 from unslow.experiment import session as sessions
 from unslow.experiment import trials
 from unslow.experiment.gain import gain_of, ranked, with_outcomes
@@ -290,6 +290,14 @@ def test_what_runs_beside_is_gained_too_and_is_then_a_part_of_the_cost() -> None
     assert saved_seconds([finding, finding]) == pytest.approx(9.0)
     little = with_outcomes(FINDING, [outcome("a", 2, beside=step)], 18.0)
     assert little.cost == FINDING.cost
+
+
+def test_what_runs_beside_is_bounded_by_what_the_trial_takes() -> None:
+    # 30 runs are the program, whose cost is 2 s; 1 s of the 5 s beside it is surely the step's.
+    beside = Beside(Claim("a.py", 4, "graph", 1.0), 5.0, lambda: 30.0)
+    assert beside.seconds(0.1, 2.0) == pytest.approx(1.0)
+    assert beside.seconds(0.2, 2.0) == pytest.approx(4.0)
+    assert beside.seconds(0.9, 2.0) == pytest.approx(5.0)
 
 
 def test_where_a_trial_cannot_be_run_the_other_one_is() -> None:

@@ -413,9 +413,10 @@ def test_the_step_that_a_loop_does_with_each_element_is_done_beside(tmp_path: Pa
     told = _steps.evidence(ran.recording, wait)
     assert told["step"]["line"] == 9
     assert told["step"]["calls"] == 750
-    assert told["step"]["seconds"] == pytest.approx(ran.only.work_seconds)
+    assert 0 < told["step"]["seconds"] <= told["step"]["work_seconds"]
     trial = ran.trial("TF303", 8, **told)
-    assert trial.beside == Claim(str(ran.path), 9, "graph", told["step"]["seconds"])
+    assert trial.beside is not None
+    assert trial.beside.claim == Claim(str(ran.path), 9, "graph", told["step"]["seconds"])
     assert trial.instead is not None and trial.instead.beside is None
     assert "step() called with each" in trial.inputs
     assert ran.names["step"].python_function in trial.functions
@@ -424,7 +425,8 @@ def test_the_step_that_a_loop_does_with_each_element_is_done_beside(tmp_path: Pa
     results(trial.present)
     assert ran.names["total"].numpy() > before
     (outcome,) = run_trial(trial, 0.5, lambda way, limit: None)
-    assert isinstance(outcome, Outcome) and outcome.beside == trial.beside
+    assert isinstance(outcome, Outcome) and outcome.beside is not None
+    assert told["step"]["seconds"] <= outcome.beside.seconds <= told["step"]["work_seconds"]
     assert outcome.alternative.proof is not None and outcome.alternative.proof.equal is True
 
 

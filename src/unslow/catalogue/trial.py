@@ -56,6 +56,25 @@ class Way:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What ways do besides what a finding's cost is, and how long that took in the program.
+
+    It is slower for what runs beside it, and its part of the ratio is gained too. `claim`: where
+    it stands, with the seconds that it took at least; at `most`, what other work was done there
+    is among them. `runs()`: how many runs of the present way do as much as the program, known
+    after the first one.
+    """
+
+    claim: Claim
+    most: float
+    runs: Callable[[], float]
+
+    def seconds(self, present: float, cost: float) -> float:
+        """Of the program, where a run of the present way takes `present` seconds, `cost` apart."""
+        return max(self.claim.seconds, min(present * self.runs() - cost, self.most))
+
+
+@dataclass(frozen=True)
 class Trial:
     """An experiment at one finding: the `present` way against each of `ways`.
 
@@ -68,9 +87,8 @@ class Trial:
     may take, where processes have to start for it; these do not count to the budget. `runs`:
     how many runs of the present way the program's cost is; what is watched is slowed down, and
     cannot have cost more than these take unwatched. `beside`: what else each way does, unlike
-    the finding's cost, and how long that took in the run: it is slower for what runs beside it,
-    and its part of the ratio is gained too. Variables are then put back, but not compared, as
-    all ways do the same to them. `instead`: the trial to make where this one cannot be run.
+    the finding's cost. Variables are then put back, but not compared, as all ways do the same to
+    them. `instead`: the trial to make where this one cannot be run.
     """
 
     present: Way
@@ -82,7 +100,7 @@ class Trial:
     exhaustive: bool = True
     start_limit: float = 0.0
     runs: float = math.inf
-    beside: Claim | None = None
+    beside: Beside | None = None
     instead: Trial | None = None
 
 

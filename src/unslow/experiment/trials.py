@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from unslow.catalogue.trial import Draws, Trial, Unfit, Untried, Way
@@ -168,7 +168,7 @@ def _run_trial(
             )
             continue
         tell(way.name, 2 * limit + 4 * share)
-        yield _try(trial, way, once, again, state, limit, share)
+        yield _try(trial, way, once, again, state, limit, share, cost)
 
 
 def _try(
@@ -179,6 +179,7 @@ def _try(
     state: State | None,
     limit: float,
     seconds: float,
+    cost: float,
 ) -> Outcome:
     compared = None if trial.beside is not None else state
     try:
@@ -203,8 +204,15 @@ def _try(
         offered=not way.yardstick,
         exhaustive=trial.exhaustive,
         most=trial.runs * timing.present,
-        beside=trial.beside,
+        beside=_beside(trial, timing.present, cost),
     )
+
+
+def _beside(trial: Trial, present: float, cost: float) -> Claim | None:
+    if trial.beside is None:
+        return None
+    seconds = trial.beside.seconds(present, cost * trial.share)
+    return replace(trial.beside.claim, seconds=seconds)
 
 
 def _drawn(draws: Draws, limit: float) -> Comparison:

@@ -320,24 +320,27 @@ def trial(
     each of them, or `step`, if that can be done again.
     """
     ways = list(ways)
-    if step is not None:
-        alone = trial(captured, ways, share, used, exhaustive)
-        return replace(
-            trial(captured, ways, share, step, exhaustive),
-            inputs=f"{alone.inputs}, {step.name}() called with each",
-            functions=(*alone.functions, step.call.function.python_function),
-            state=True,
-            beside=step.claim,
-            instead=alone,
-        )
-    reading = Reading(SECONDS if used is None and not captured.shuffles() else LONGER, used)
-    return Trial(
+    reading = Reading(
+        SECONDS if used is None and not captured.shuffles() else LONGER,
+        used if step is None else step,
+    )
+    tried = Trial(
         present=_reading_way(Way("as it is", unset), reading, captured.fixed),
         ways=tuple(_reading_way(way, reading, make) for way, make in ways),
         inputs="the pipeline's first elements",
         share=share,
         functions=captured.functions(),
         exhaustive=exhaustive,
+    )
+    if step is None:
+        return tried
+    return replace(
+        tried,
+        inputs=f"{tried.inputs}, {step.name}() called with each",
+        functions=(*tried.functions, step.call.function.python_function),
+        state=True,
+        beside=step.beside(lambda: reading.count or 0),
+        instead=trial(captured, ways, share, used, exhaustive),
     )
 
 

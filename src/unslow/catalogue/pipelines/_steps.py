@@ -6,10 +6,12 @@ one: what a faster pipeline gives back is then more than the wait for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from unslow.catalogue.pipelines._waits import Wait, step_of
+from unslow.catalogue.trial import Beside
 from unslow.finding import Claim, Finding, Site
 from unslow.recording.data import Recording
 from unslow.recording.samples import FunctionCall, Samples
@@ -17,10 +19,16 @@ from unslow.recording.samples import FunctionCall, Samples
 
 @dataclass(frozen=True)
 class Step:
-    """A captured call of such a function, and how long the run worked on elements beside it."""
+    """A captured call of such a function.
+
+    `claim`: where its calls took how long in the run. `work`: seconds that the loop had the
+    elements in hand, `count` of them.
+    """
 
     call: FunctionCall
     claim: Claim
+    work: float
+    count: int
 
     @property
     def name(self) -> str:
@@ -28,7 +36,12 @@ class Step:
 
     def for_part(self, share: float) -> Step:
         """The step in a part of the epochs."""
-        return replace(self, claim=replace(self.claim, seconds=self.claim.seconds * share))
+        claim = replace(self.claim, seconds=self.claim.seconds * share)
+        return replace(self, claim=claim, work=self.work * share, count=round(self.count * share))
+
+    def beside(self, elements: Callable[[], int]) -> Beside:
+        """What it takes in a trial whose runs read so many `elements`."""
+        return Beside(self.claim, self.work, lambda: self.count / max(1, elements()))
 
     def __call__(self, element: Any) -> None:
         """Do what the loop did with an element, on what it was given when it was captured."""
@@ -38,15 +51,20 @@ class Step:
 def evidence(recording: Recording, wait: Wait, share: float = 1.0) -> dict[str, Any]:
     """What a finding tells of the step of the loop that waits; nothing where there is none.
 
-    `share`: the part of the wait that the finding speaks of. `seconds`: all that the loop did
-    with the elements.
+    `share`: the part of the wait that the finding speaks of.
     """
     row = step_of(recording, wait)
     if row is None:
         return {}
-    site = row.site
-    place = {"path": site.path, "cell": site.cell, "line": site.line}
-    return {"step": {**place, "calls": row.calls, "seconds": wait.work * share}}
+    told = {
+        "path": row.site.path,
+        "cell": row.site.cell,
+        "line": row.site.line,
+        "calls": round(row.calls * share),
+        "seconds": min(row.seconds, wait.work) * share,
+        "work_seconds": wait.work * share,
+    }
+    return {"step": told}
 
 
 def captured_step(finding: Finding, samples: Samples) -> Step | None:
@@ -58,4 +76,4 @@ def captured_step(finding: Finding, samples: Samples) -> Step | None:
     if not calls:
         return None
     claim = Claim(told["path"], told["line"], "graph", told["seconds"], told["cell"])
-    return Step(calls[-1], claim)
+    return Step(calls[-1], claim, told["work_seconds"], told["calls"])
