@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apart import apart
+
 SOURCE = Path(__file__).parents[1] / "src"
 
 _LOG_LINE = re.compile(
@@ -105,11 +107,11 @@ def printed_by(folder: Path, name: str, source: str) -> bytes:
     """What a program prints: run in this process, which has TensorFlow, where that may be."""
     path = folder / name
     path.write_text(source, encoding="utf-8")
-    if can_share(source):
-        return run_here(path)[0].encode()
-    ended = plain(folder, name)
-    assert ended.status == 0, source + ended.err.decode()
-    return ended.out
+    return _printed(path) if can_share(source) else apart(_printed, path)
+
+
+def _printed(path: Path) -> bytes:
+    return run_here(path)[0].encode()
 
 
 def report(cwd: Path) -> dict[str, Any]:

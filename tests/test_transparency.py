@@ -96,7 +96,20 @@ WITHOUT_TENSORFLOW = {
 
 WITH_TENSORFLOW = {
     "tf_error": """
-        import tensorflow as tf
+        import traceback, tensorflow as tf
+        @tf.function
+        def unequal(x):
+            y = tf.reshape(x, (2, -1))
+            return tf.debugging.assert_equal(y, y + 1)
+        try: unequal(tf.ones(4))
+        except tf.errors.InvalidArgumentError: traceback.print_exc()
+        @tf.function
+        def f(x): return x + 1
+        graph = f.get_concrete_function(tf.TensorSpec(())).graph
+        for frame in graph.get_operations()[-1].traceback: print(frame.filename, frame.lineno)
+        session_graph = tf.Graph()
+        with session_graph.as_default(): op = tf.constant(1).op
+        print([frame.filename for frame in op.traceback])
         def broken(): return tf.matmul(tf.ones((2, 3)), tf.ones((2, 3)))
         broken()
     """,
@@ -115,14 +128,6 @@ WITH_TENSORFLOW = {
         ):
             try: act()
             except Exception: traceback.print_exc()
-    """,
-    "graph_error": """
-        import tensorflow as tf
-        @tf.function
-        def f(x):
-            y = tf.reshape(x, (2, -1))
-            return tf.debugging.assert_equal(y, y + 1)
-        f(tf.ones(4))
     """,
     "patches_tensorflow": """
         import tensorflow as tf
@@ -177,16 +182,6 @@ WITH_TENSORFLOW = {
         model = tf.keras.Sequential([tf.keras.Input((8,)), tf.keras.layers.Dense(4)])
         model.compile("adam", "mse")
         model.fit(np.zeros((4, 9)), np.zeros((4, 4)))
-    """,
-    "stack_of_graph_op": """
-        import tensorflow as tf
-        @tf.function
-        def f(x): return x + 1
-        graph = f.get_concrete_function(tf.TensorSpec(())).graph
-        for frame in graph.get_operations()[-1].traceback: print(frame.filename, frame.lineno)
-        session_graph = tf.Graph()
-        with session_graph.as_default(): op = tf.constant(1).op
-        print([frame.filename for frame in op.traceback])
     """,
 }
 
