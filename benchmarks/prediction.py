@@ -3,8 +3,8 @@
     python benchmarks/prediction.py [--rounds N] [--programs NAME ...]
 
 Every page of the catalogue that a run can show has a slow program and a fast one that does
-the same, and so has every example. In each round `unslow run --budget 15` says of the slow
-one what it would gain, and both run twice as they are, all in shuffled order. The speed of a
+the same, and so has every example. In each round `unslow run` says of the slow one what it
+would gain, and both run twice as they are, all in shuffled order. The speed of a
 busy machine changes by half between seconds, so what is compared are parts of a program's own
 time after the import of TensorFlow: the predicted gain as a part of the watched run that it was
 predicted in, and what the fast program spares as a part of the slow one that ran next to it.
@@ -34,7 +34,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NAMES = ("label_image", "resize_argmax", "serve", "train", "augment")
 AIM = 0.2
 BUDGET = 15
-"""Seconds for experiments: the default, the program's own time, is short for short programs."""
+"""Seconds for experiments with a page's program: its own time, the default, would be short."""
 
 LITTLE = 0.02
 """Where the fast program spares no more than this part, no gain is the right prediction."""
@@ -44,11 +44,12 @@ ONE_ROUND = ("report", "slow", "slow", "fast", "fast")
 
 @dataclass(frozen=True)
 class Pair:
-    """A slow program and the same without its causes."""
+    """A slow program and the same without its causes; `budget` for experiments."""
 
     name: str
     slow: Path
     fast: Path
+    budget: int | None = None
 
 
 def programs(folder: Path, wanted: list[str]) -> Iterator[Pair]:
@@ -58,7 +59,7 @@ def programs(folder: Path, wanted: list[str]) -> Iterator[Pair]:
             slow, fast = folder / f"{page.code}_slow.py", folder / f"{page.code}_fast.py"
             slow.write_text(page.slow, encoding="utf-8")
             fast.write_text(page.fast, encoding="utf-8")
-            yield Pair(f"{page.code} {page.name}", slow, fast)
+            yield Pair(f"{page.code} {page.name}", slow, fast, BUDGET)
     for name in NAMES:
         if not wanted or name in wanted:
             yield Pair(
@@ -84,10 +85,11 @@ def finished(command: list[str], program: Path) -> None:
         sys.exit(f"{program} failed:\n{done.stderr.decode(errors='replace')}")
 
 
-def predicted(program: Path) -> dict[str, Any]:
-    """The report on one watched run."""
+def predicted(program: Path, budget: int | None = None) -> dict[str, Any]:
+    """The report on one watched run, with so many seconds for experiments."""
     report = program.with_suffix(".json")
-    watched = [sys.executable, "-m", "unslow", "run", "--budget", str(BUDGET)]
+    watched = [sys.executable, "-m", "unslow", "run"]
+    watched += [] if budget is None else ["--budget", str(budget)]
     finished([*watched, "--output", str(report), str(program)], program)
     content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     return content
@@ -127,7 +129,7 @@ class Measured:
         """Predict, and run both programs."""
         for name in shuffle.sample(ONE_ROUND, len(ONE_ROUND)):
             if name == "report":
-                self.reports.append(predicted(pair.slow))
+                self.reports.append(predicted(pair.slow, pair.budget))
             elif name == "slow":
                 self.slow.append(seconds(pair.slow))
             else:
