@@ -20,8 +20,14 @@ NAMES = ("resize_argmax", "augment", "label_image", "train", "serve")
 
 DATA = ("photos", "panorama.jpg", "mobilenet.pb", "digits.keras", "phone.tflite", "digits.npz")
 
-ARGUMENTS = {"label_image": ("--images", "15"), "augment": ("--epochs", "4")}
-BUDGET = {"resize_argmax": "15", "serve": "15"}
+ARGUMENTS = {
+    "label_image": ("--images", "12"),
+    "augment": ("--epochs", "4"),
+    "resize_argmax": ("--sizes", "300", "--exposures", "500"),
+    "serve": ("--requests", "60", "--drawings", "1000"),
+    "train": ("--steps", "60", "--epochs", "15"),
+}
+BUDGET = {"resize_argmax": "10", "serve": "10"}
 """Enough of each example, and of experiments, to see what is tried."""
 
 pytestmark = pytest.mark.tensorflow

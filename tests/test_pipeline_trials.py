@@ -424,7 +424,7 @@ def test_the_step_that_a_loop_does_with_each_element_is_done_beside(tmp_path: Pa
     before = ran.names["total"].numpy()
     results(trial.present)
     assert ran.names["total"].numpy() > before
-    (outcome,) = run_trial(trial, 0.5, lambda way, limit: None)
+    (outcome,) = run_trial(trial, 10.0, lambda way, limit: None)
     assert isinstance(outcome, Outcome) and outcome.beside is not None
     assert told["step"]["seconds"] <= outcome.beside.seconds <= told["step"]["work_seconds"]
     assert outcome.alternative.proof is not None and outcome.alternative.proof.equal is True
