@@ -71,15 +71,20 @@ def sqrt(a: Any) -> Any:
     return ops.call("tf.complex", real, _copysign(imaginary, y))
 
 
+def _by_larger(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    """Whether the real part is the larger, the ratio of the parts, and what divides by both."""
+    wide = elementwise("tf.greater_equal", elementwise("tf.abs", x), elementwise("tf.abs", y))
+    large, small = where(wide, x, y), where(wide, y, x)
+    ratio = ops.call("tf.divide", small, large)
+    return wide, ratio, ops.call("tf.add", large, ops.call("tf.multiply", small, ratio))
+
+
 def divide(a: Any, b: Any) -> Any:
     """A quotient, by the larger part of the divisor, as NumPy has it."""
     x, y = _parts(a)
     u, v = _parts(b)
-    wide = elementwise("tf.greater_equal", elementwise("tf.abs", u), elementwise("tf.abs", v))
-    large, small = where(wide, u, v), where(wide, v, u)
-    ratio = ops.call("tf.divide", small, large)
-    scale = ops.call("tf.add", large, ops.call("tf.multiply", small, ratio))
-    scale = ops.call("tf.divide", number(1, scale), scale)
+    wide, ratio, total = _by_larger(u, v)
+    scale = ops.call("tf.divide", number(1, total), total)
     x_ratio, y_ratio = ops.call("tf.multiply", x, ratio), ops.call("tf.multiply", y, ratio)
     real = where(wide, ops.call("tf.add", x, y_ratio), ops.call("tf.add", x_ratio, y))
     imaginary = where(
@@ -101,10 +106,7 @@ def divide(a: Any, b: Any) -> Any:
 def reciprocal(a: Any) -> Any:
     """`1 / a`, by the larger part, as NumPy has it."""
     x, y = _parts(a)
-    wide = elementwise("tf.less_equal", elementwise("tf.abs", y), elementwise("tf.abs", x))
-    large, small = where(wide, x, y), where(wide, y, x)
-    ratio = ops.call("tf.divide", small, large)
-    total = ops.call("tf.add", large, ops.call("tf.multiply", small, ratio))
+    wide, ratio, total = _by_larger(x, y)
     one = ops.call("tf.divide", number(1, total), total)
     turned = ops.call("tf.divide", ratio, total)
     minus = [elementwise("tf.negative", each) for each in (one, turned)]

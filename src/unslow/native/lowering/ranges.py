@@ -60,9 +60,7 @@ def _linspace(
         )
     if np.dtype(like).kind in "iu":
         found = ops.call("tf.floor", found)
-    result = fresh(cast(found, like))
-    if axis_number(axis, ndim(result)):
-        result = call_numpy(np.moveaxis, (result, 0, axis), {})
+    result = _along(axis, fresh(cast(found, like)))
     if not retstep:
         return result
     return result, float("nan") if step is None else fresh(step)
@@ -78,7 +76,6 @@ def _logspace(
     dtype: Any = None,
     axis: int = 0,
 ) -> Any:
-
     refuse(not is_number(base) and ndim(array_of(base)), "several bases of np.logspace")
     powers = _linspace(start, stop, num, endpoint, axis=axis)
     found = call_numpy(np.power, (base, powers), {})
@@ -94,7 +91,6 @@ def _geomspace(
     dtype: Any = None,
     axis: int = 0,
 ) -> Any:
-
     final = expected_dtype(np.geomspace, start, stop, 3, dtype=dtype)
     wide = expected_dtype(np.geomspace, start, stop, 3)
     refuse(wide.kind != "f", "np.geomspace of complex numbers")
@@ -107,6 +103,11 @@ def _geomspace(
         found[0] = first
     if len(found) > 1 and endpoint:
         found[-1] = last
-    if axis_number(axis, ndim(found)):
-        found = call_numpy(np.moveaxis, (found, 0, axis), {})
-    return fresh(cast(read(found), final))
+    return fresh(cast(read(_along(axis, found)), final))
+
+
+def _along(axis: int, found: Any) -> Any:
+    """Numbers that follow each other along the first axis, along another one."""
+    if not axis_number(axis, ndim(found)):
+        return found
+    return call_numpy(np.moveaxis, (found, 0, axis), {})
