@@ -9,11 +9,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from apart import apart
+
+T = TypeVar("T")
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -91,6 +94,11 @@ def can_share(source: str) -> bool:
     return _GLOBAL_STATE.search(source) is None
 
 
+def here_or_apart(source: str, function: Callable[..., T], *arguments: Any) -> T:
+    """What a function that runs a program returns: in this process, where the program lets it."""
+    return function(*arguments) if can_share(source) else apart(function, *arguments)
+
+
 def run_here(path: Path) -> tuple[str, dict[str, Any]]:
     """Run a program in this process: what it prints, and its names at the end."""
     if "tensorflow" in sys.modules:
@@ -107,7 +115,7 @@ def printed_by(folder: Path, name: str, source: str) -> bytes:
     """What a program prints: run in this process, which has TensorFlow, where that may be."""
     path = folder / name
     path.write_text(source, encoding="utf-8")
-    return _printed(path) if can_share(source) else apart(_printed, path)
+    return here_or_apart(source, _printed, path)
 
 
 def _printed(path: Path) -> bytes:

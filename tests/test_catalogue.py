@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
-from apart import apart
-from programs import can_share, printed_by, report, watched
+from programs import here_or_apart, printed_by, report, watched
 from recorded import Recorded
 
 from unslow.catalogue import diagnose, pages
@@ -66,8 +64,7 @@ def observed(
     `alone`: by the command, as a user runs it.
     """
     if not alone:
-        run = partial(apart, recorded) if not can_share(source) else recorded
-        return run(folder, name, source)
+        return here_or_apart(source, recorded, folder, name, source)
     (folder / f"{name}.py").write_text(source, encoding="utf-8")
     ended = watched(folder, f"{name}.py")
     assert ended.status == 0, ended.err.decode()

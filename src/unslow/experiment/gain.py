@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from unslow.experiment.trials import Outcome
-from unslow.finding import Alternative, Cost, Finding, Gain
+from unslow.finding import Alternative, Claim, Cost, Finding, Gain
 
 LEAST_GAIN = 0.01
 """The part of its cost that a finding must give back; less is not worth a change."""
@@ -29,12 +29,13 @@ def with_outcomes(finding: Finding, outcomes: Sequence[Outcome], wall: float) ->
     if not equal:
         return replace(finding, alternatives=alternatives)
     best = max(equal)
-    cost = _shown(finding.cost, gains, best)
     if best <= LEAST_GAIN * seconds and not all(outcome.exhaustive for outcome in outcomes):
         return replace(finding, alternatives=alternatives)
     if best <= LEAST_GAIN * seconds:
         return replace(finding, kind="cleared", alternatives=alternatives, gain=Gain(0.0, 0.0))
     share = best / wall if wall > 0 else 0.0
+    beside = next(outcome.beside for gain, outcome in gains if gain == best)
+    cost = _shown(finding.cost, best, beside)
     return replace(finding, cost=cost, alternatives=alternatives, gain=Gain(best, share))
 
 
@@ -49,13 +50,12 @@ def gain_of(seconds: float, outcome: Outcome) -> float:
     return min(max(0.0, gain), seconds + beside)
 
 
-def _shown(cost: Cost, gains: Sequence[tuple[float, Outcome]], best: float) -> Cost:
+def _shown(cost: Cost, gain: float, beside: Claim | None) -> Cost:
     """The cost with what an experiment has shown to be lost besides, where that comes back."""
-    for gain, outcome in gains:
-        if gain == best and best > cost.seconds and outcome.beside is not None:
-            more = replace(outcome.beside, seconds=best - cost.seconds)
-            return replace(cost, seconds=best, claims=(*cost.claims, more))
-    return cost
+    if beside is None or gain <= cost.seconds:
+        return cost
+    more = replace(beside, seconds=gain - cost.seconds)
+    return replace(cost, seconds=gain, claims=(*cost.claims, more))
 
 
 def _rank(gain: float, outcome: Outcome) -> tuple[float, bool, float]:

@@ -7,7 +7,7 @@ one: what a faster pipeline gives back is then more than the wait for it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from unslow.catalogue.pipelines._waits import Wait, step_of
@@ -33,11 +33,6 @@ class Step:
     @property
     def name(self) -> str:
         return str(self.call.function.python_function.__name__)
-
-    def for_part(self, share: float) -> Step:
-        """The step in a part of the epochs."""
-        claim = replace(self.claim, seconds=self.claim.seconds * share)
-        return replace(self, claim=claim, work=self.work * share, count=round(self.count * share))
 
     def beside(self, elements: Callable[[], int]) -> Beside:
         """What it takes in a trial whose runs read so many `elements`."""
@@ -67,13 +62,13 @@ def evidence(recording: Recording, wait: Wait, share: float = 1.0) -> dict[str, 
     return {"step": told}
 
 
-def captured_step(finding: Finding, samples: Samples) -> Step | None:
-    """The step that a finding tells of, where a call of it was kept."""
+def captured_step(finding: Finding, samples: Samples, share: float = 1.0) -> Step | None:
+    """The step that a finding tells of, where a call of it was kept, in a part of the epochs."""
     told = finding.evidence.get("step")
     if told is None:
         return None
     calls = samples.at(FunctionCall, Site(told["path"], told["line"], cell=told["cell"]))
     if not calls:
         return None
-    claim = Claim(told["path"], told["line"], "graph", told["seconds"], told["cell"])
-    return Step(calls[-1], claim, told["work_seconds"], told["calls"])
+    claim = Claim(told["path"], told["line"], "graph", told["seconds"] * share, told["cell"])
+    return Step(calls[-1], claim, told["work_seconds"] * share, round(told["calls"] * share))

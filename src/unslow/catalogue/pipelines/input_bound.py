@@ -210,7 +210,6 @@ print(len(means))
         if captured is None:
             yield _captured.GONE
             return
-        step = _steps.captured_step(finding, samples)
         ways = list(_ways.every(captured))
         epochs = int(finding.evidence.get("epochs", 1))
         kept = _ways.cache(captured) if epochs > 1 else None
@@ -224,10 +223,11 @@ print(len(means))
                     "own work has to become cheaper."
                 )
         if ways:
+            step = _steps.captured_step(finding, samples)
             yield _captured.trial(captured, ways, exhaustive=False, step=step)
         if kept is not None:
             share = (epochs - 1) / epochs
-            step = None if step is None else step.for_part(share)
+            step = _steps.captured_step(finding, samples, share)
             yield _captured.trial(captured, [kept], share, exhaustive=False, step=step)
 
 
