@@ -382,11 +382,19 @@ class TestProposals:
         assert found(NoPrefetch(), recording(iterations=(row,))) == []
 
     def test_the_same_work_in_each_epoch(self) -> None:
-        row = mapped("plain", epochs=4, iterators=4)
+        row = mapped("plain", epochs=4, iterators=4, make_seconds=0.4, end_seconds=0.2)
         (finding,) = found(Uncached(), recording(iterations=(row,)))
         assert finding.site == MAP
-        assert finding.cost.seconds == pytest.approx(0.75 * 3.0)
+        parts = {claim.part: claim.seconds for claim in finding.cost.claims}
+        assert parts == pytest.approx({"input": 0.75 * 3.2, "build": 0.75 * 0.4})
         assert_well_made(finding, Uncached())
+
+    def test_the_end_of_an_iterator_is_lost_but_no_wait_for_an_element(self) -> None:
+        row = mapped("alike", end_seconds=1.0)
+        (finding,) = found(MapBeforeBatch(), recording(iterations=(row,)))
+        assert finding.cost.seconds == pytest.approx(row.wait_seconds + 1.0)
+        ended = iteration(wait_seconds=0.01, end_seconds=5.0)
+        assert found(InputBound(), recording(iterations=(ended,))) == []
 
     @pytest.mark.parametrize(
         "row",

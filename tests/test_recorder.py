@@ -289,6 +289,33 @@ def test_python_in_a_pipeline_is_counted_in_every_thread(tmp_path: Path) -> None
     assert waits.stages[0].batch_size == 10
 
 
+def test_the_end_of_an_iterator_is_waited_for(tmp_path: Path) -> None:
+    def slow(x: Any) -> Any:
+        time.sleep(0.1)
+        return x
+
+    with recording(tmp_path) as so_far:
+        ds = tf.data.Dataset.range(9)
+        ds = ds.map(lambda x: tf.numpy_function(slow, [x], tf.int64)).prefetch(1)
+        for _ in ds:
+            break  # left
+        found = so_far()
+    [row] = at(found.iterations, "left")
+    assert row.end_seconds > 0
+    assert (row.elements, row.iterators) == (0, 0)
+    assert found.line(row.site)["input"] == pytest.approx(row.end_seconds)
+
+
+def test_an_iterator_that_is_made_again_ends_where_it_is_replaced(tmp_path: Path) -> None:
+    with recording(tmp_path) as so_far:
+        ds = tf.data.Dataset.range(9)
+        seen = [int(next(iter(ds))) for _ in range(3)]  # again
+        [row] = at(so_far().iterations, "again")
+    assert seen == [0, 0, 0]
+    assert (row.elements, row.iterators) == (3, 3)
+    assert row.end_seconds > 0
+
+
 def test_a_generator_is_counted_by_element(tmp_path: Path) -> None:
     def rows() -> Iterator[int]:
         yield from range(33)

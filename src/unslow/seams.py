@@ -141,6 +141,9 @@ ITERATOR_NEXT = Seam(
     "OwnedIterator",
     "_next_internal",
 )
+ITERATOR_END = Seam(
+    "ends of iterators", "tensorflow.python.data.ops.iterator_ops", "OwnedIterator", "__del__"
+)
 DATASET_MADE = Seam(
     "stages of input pipelines", "tensorflow.python.data.ops.dataset_ops", "DatasetV2", "__init__"
 )
@@ -253,6 +256,19 @@ class Patches:
         self._originals.append((owner, seam.attribute, original, inherited))
         return True
 
+    def add(self, seam: Seam, function: Callable[..., Any]) -> bool:
+        """Give the seam's owner an attribute that it lacks; `False`, and noted, where it cannot."""
+        try:
+            owner = find_owner(seam)
+            if hasattr(owner, seam.attribute):
+                raise MissingSeam(f"{seam.owner} has its own {seam.attribute}")
+        except MissingSeam as error:
+            self.missing.append((seam, str(error)))
+            return False
+        setattr(owner, seam.attribute, function)
+        self._originals.append((owner, seam.attribute, None, True))
+        return True
+
     def take_back(self) -> None:
         """Restore every original, the last replaced first."""
         while self._originals:
@@ -278,6 +294,12 @@ def find_owner(seam: Seam) -> Any:
             raise MissingSeam(f"{seam.module} has no {seam.owner}")
         owner = getattr(owner, name)
     return owner
+
+
+def end_iterator(iterator: Any) -> None:
+    """Let go of what an iterator over a dataset runs on; its threads are waited for."""
+    for name in ("_iterator_resource", "_components"):
+        vars(iterator).pop(name, None)
 
 
 def hide_frames(filenames: frozenset[str]) -> None:
@@ -531,6 +553,11 @@ def pipeline_stage(dataset: Any) -> PipelineStage:
         settings,
         sum(_held_bytes(tensor) for tensor in held) if isinstance(held, list) else 0,
     )
+
+
+def zipped_datasets(dataset: Any) -> Any:
+    """The datasets that `Dataset.zip` was given, in the structure of its elements."""
+    return dataset._datasets
 
 
 def pipeline_kind(dataset: Any) -> str:

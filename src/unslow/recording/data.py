@@ -269,7 +269,8 @@ class Iteration:
     `keras`: made by Keras for its `fit`, `evaluate` or `predict`. `work_seconds`: from each
     element to the wait for the next one, which is what is done with it; `work_cpu_seconds`
     of CPU time the whole process took meanwhile. `epochs`: how many of the iterators were
-    over the first pipeline.
+    over the first pipeline. `end_seconds`: the main thread's time in ending iterators here, whose
+    threads have to come to their end.
     """
 
     site: Site
@@ -283,6 +284,7 @@ class Iteration:
     work_seconds: float = 0.0
     work_cpu_seconds: float = 0.0
     epochs: int = 0
+    end_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

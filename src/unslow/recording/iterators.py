@@ -25,6 +25,7 @@ LARGE = 64 * 2**20
 class IterationRow:
     """Iterators made, elements taken and nanoseconds waited at one place.
 
+    `end_ns`: in ending iterators there.
     `work_ns`: from each element to the next wait for the same iterator, `of`, whose last
     wait ended at `ended`; the recorder had then taken `recorder` in all, and the process
     `cpu` of CPU time, of which `work_cpu_ns` in such stretches. `epochs`: iterators made
@@ -35,6 +36,7 @@ class IterationRow:
         "bridge_ns",
         "cpu",
         "elements",
+        "end_ns",
         "ended",
         "epochs",
         "first",
@@ -51,6 +53,7 @@ class IterationRow:
 
     def __init__(self) -> None:
         self.iterators = self.elements = self.wait_ns = self.bridge_ns = self.make_ns = 0
+        self.end_ns = 0
         self.work_ns = self.work_cpu_ns = self.of = self.ended = self.recorder = self.cpu = 0
         self.epochs = 0
         self.keras = False
@@ -77,6 +80,7 @@ class Iterators:
             seams.ITERATOR_MADE, lambda original: clock.watch(original, "build", self._note_made)
         )
         patches.replace(seams.ITERATOR_NEXT, self._watch_next)
+        patches.add(seams.ITERATOR_END, clock.watch(seams.end_iterator, "input", self._note_ended))
 
     def _watch_dataset(self, original: Any) -> Any:
         @functools.wraps(original)
@@ -111,6 +115,10 @@ class Iterators:
                 self._keep(call.place, DatasetMade(dataset, row.stages))
         finally:
             call.thread.muted = False
+
+    def _note_ended(self, call: Call) -> None:
+        if call.thread.main:
+            self._rows.row(*call.place).end_ns += call.inclusive
 
     def _keep(self, place: Place, made: DatasetMade) -> None:
         """Keep a line's first dataset for the experiments; one with much data as long as others do.
@@ -197,6 +205,7 @@ class Iterators:
             line.wait_ns += row.wait_ns
             line.bridge_ns += row.bridge_ns
             line.make_ns += row.make_ns
+            line.end_ns += row.end_ns
             line.work_ns += row.work_ns
             line.work_cpu_ns += row.work_cpu_ns
             if line.first is None:
@@ -215,6 +224,7 @@ class Iterators:
                 stages=line.stages,
                 keras=line.keras,
                 epochs=line.epochs,
+                end_seconds=line.end_ns / SECOND,
                 work_seconds=line.work_ns / SECOND,
                 work_cpu_seconds=line.work_cpu_ns / SECOND,
             )

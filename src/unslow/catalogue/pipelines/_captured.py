@@ -163,11 +163,24 @@ def again(stage: seams.PipelineStage, below: Any) -> Any:
             )
         if kind in ("Repeat", "Take", "Skip"):
             return getattr(below, kind.lower())(stage.settings["count"])
+        if kind == "Zip":
+            return below.zip(_with_first(seams.zipped_datasets(stage.dataset), below))
         if kind == "Shard":
             return below.shard(stage.settings["num_shards"], stage.settings["index"])
     except KeyError as error:
         raise CannotRebuild(f"the {error.args[0]} of its stage {kind} is not known") from error
     raise CannotRebuild(f"its stage {kind} cannot be made anew")
+
+
+def _with_first(datasets: Any, first: Any) -> Any:
+    """A structure of datasets with another one in the first place."""
+    if isinstance(datasets, dict):
+        name = min(datasets)
+        return type(datasets)({**datasets, name: _with_first(datasets[name], first)})
+    if isinstance(datasets, tuple):
+        rest = (_with_first(datasets[0], first), *datasets[1:])
+        return type(datasets)(*rest) if hasattr(datasets, "_fields") else rest
+    return first
 
 
 def can_be_made_again(stages: Iterable[seams.PipelineStage]) -> str:
@@ -226,19 +239,21 @@ def _first(made: Iterable[DatasetMade]) -> Captured | None:
 class Reading:
     """How many elements each way reads: as many as the first run did in `seconds`.
 
-    `used` is called with each element, as the program would work on it.
+    `used` is called with each element, as the program would work on it. `making`: the time of
+    a reading holds the making of its iterator.
     """
 
     seconds: float = SECONDS
     used: Callable[[Any], None] | None = None
+    making: bool = False
     count: int | None = None
 
 
 class _Reader:
     """Reads the dataset that `make` makes, once and when it is first needed.
 
-    An iterator is made before each reading, outside its time: the wait for elements, which
-    is what findings speak of, does not hold its making.
+    An iterator is made before each reading, and only where the finding speaks of that too within
+    its time.
     """
 
     def __init__(self, reading: Reading, make: Callable[[], Any]) -> None:
@@ -254,10 +269,17 @@ class _Reader:
         count = self._reading.count
         if count is not None and self._taken is None:
             self._taken = self._dataset.take(count)
+        self._elements = iter(())
+        if not self._reading.making:
+            self._make_iterator()
+
+    def _make_iterator(self) -> None:
         self._elements = iter(self._dataset if self._taken is None else self._taken)
 
     def read(self) -> list[Any]:
         reading = self._reading
+        if reading.making:
+            self._make_iterator()
         keep = _Keeper()
         count = 0
         started = 0.0
@@ -313,16 +335,19 @@ def trial(
     used: Callable[[Any], None] | None = None,
     exhaustive: bool = True,
     step: Step | None = None,
+    making: bool = False,
 ) -> Trial:
     """The captured pipeline against others, each a way without its `run` and what makes it.
 
     All read as many elements as the present one gives in a moment. `used` is called with
-    each of them, or `step`, if that can be done again.
+    each of them, or `step`, if that can be done again. `making`: the time of each is also that
+    of making its iterator.
     """
     ways = list(ways)
     reading = Reading(
         SECONDS if used is None and not captured.shuffles() else LONGER,
         used if step is None else step,
+        making,
     )
     tried = Trial(
         present=_reading_way(Way("as it is", unset), reading, captured.fixed),
@@ -340,7 +365,7 @@ def trial(
         functions=(*tried.functions, step.call.function.python_function),
         state=True,
         beside=step.beside(lambda: reading.count or 0),
-        instead=trial(captured, ways, share, used, exhaustive),
+        instead=trial(captured, ways, share, used, exhaustive, making=making),
     )
 
 
@@ -388,6 +413,7 @@ def one_way(
     make: Callable[[Captured], tuple[Way, Callable[[], Any]] | None],
     exhaustive: bool = True,
     step: Step | None = None,
+    making: bool = False,
 ) -> Iterator[Trial | Untried]:
     """The trial of one other way, or why there is none."""
     if captured is None:
@@ -400,4 +426,4 @@ def one_way(
         why = can_be_made_again(made) or "none is known that fits it"
         yield Untried(f"The pipeline cannot be built in another way: {why}.")
         return
-    yield trial(captured, [way], exhaustive=exhaustive, step=step)
+    yield trial(captured, [way], exhaustive=exhaustive, step=step, making=making)

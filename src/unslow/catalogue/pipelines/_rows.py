@@ -85,7 +85,7 @@ def row_maps(recording: Recording, work: str) -> Iterator[RowMap]:
         rows = wait.elements * size
         if site is None or rows < LEAST_ROWS or wait.seconds > MOST_SECONDS * rows:
             continue
-        claims = _waits.wait_claims(wait.site, wait.seconds, wait.in_bridge)
+        claims = wait.claims()
         step = _steps.evidence(recording, wait)
         before = found.get(line_key(site))
         if before is not None:

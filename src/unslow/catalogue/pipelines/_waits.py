@@ -55,6 +55,20 @@ class Wait:
         cpu = sum(row.work_cpu_seconds for row in self.rows)
         return min(cpu / self.work, 1.0) if self.work > 0 else 1.0
 
+    def claims(self, share: float = 1.0) -> tuple[Claim, ...]:
+        """A part of all that the pipeline kept the loop from.
+
+        That is the waiting, and the ends of its iterators: the longer a pipeline ran, the longer
+        may its threads sleep before they notice its end.
+        """
+        ending = 0.0 if self.fit else sum(row.end_seconds for row in self.rows)
+        return wait_claims(self.site, (self.seconds + ending) * share, self.in_bridge * share)
+
+    @property
+    def making(self) -> float:
+        """Seconds that making its iterators took."""
+        return sum(row.make_seconds for row in self.rows)
+
     @property
     def epochs(self) -> int:
         """How many times its pipeline was gone through."""
@@ -76,6 +90,8 @@ def _loop_waits(recording: Recording) -> Iterator[Wait]:
     restarted = [row for found in restarts(recording) for row in found.takes]
     rows = [row for row in recording.iterations if not row.keras and row not in restarted]
     for site, group in by_line(rows):
+        if not any(row.elements or row.iterators for row in group):
+            continue
         seconds = sum(row.wait_seconds for row in group)
         yield Wait(
             site,

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.page import Page, cost_of, matters
+from unslow.catalogue.page import Page, claim, cost_of, matters
 from unslow.catalogue.pipelines import _functions, _stages, _steps, _waits
 from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Alternative, Finding
@@ -126,8 +126,9 @@ print(seen)
             if site is None or wait.epochs < 2:
                 continue
             again = (wait.epochs - 1) / wait.epochs
-            claims = _waits.wait_claims(wait.site, wait.seconds * again, wait.in_bridge * again)
-            cost = cost_of(claims, calls=wait.epochs)
+            # An iterator makes its functions ready, but for those that a full cache spares.
+            making = claim(wait.site, "build", wait.making * again)
+            cost = cost_of((*wait.claims(again), making), calls=wait.epochs)
             if not matters(recording, cost.seconds):
                 continue
             evidence = {
@@ -151,6 +152,7 @@ print(seen)
             _captured.captured_with(finding.site, _rows.MAPS, samples),
             _ways.cache,
             step=_steps.captured_step(finding, samples),
+            making=True,
         )
 
     def in_source(self, module: Module) -> Iterator[Finding]:
