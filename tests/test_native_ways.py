@@ -144,7 +144,9 @@ def test_random_numbers_are_compared_by_their_distribution(tmp_path: Path, funct
     for name in NATIVE - ({native_ops.BATCHED_COMPILED} if function == "seeded" else set()):
         way = ways[name + native_ops.RANDOM]
         assert way.draws is not None
-        found = compare_draws(way.draws.present(), way.draws.other(), way.draws.inputs)
+        draws = way.draws()
+        assert draws is not None
+        found = compare_draws(draws.present(), draws.other(), draws.inputs)
         assert found.equal == "distribution", (name, found.where)
         assert way.safety == "unsafe"
         assert "of the same distribution. Compared were 128 draws" in way.note

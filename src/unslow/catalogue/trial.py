@@ -39,9 +39,9 @@ class Way:
     trace, an XLA program, a session) that the program would have to build once as well, and
     whose time is taken off the gain. `yardstick`: it shows what part of the time is what, and
     is nothing that the program could do instead. A way that is also one of the source's
-    alternatives has that one's `name`, and so gets its edits. `draws`: its random numbers are
-    others than the present way's by its nature, also where those are always the same; then these
-    are compared, and not the results of `run`.
+    alternatives has that one's `name`, and so gets its edits. `draws`: asked after the first
+    run; its random numbers are others than the present way's by its nature, also where those are
+    always the same, if this gives any. Then these are compared, and not the results of `run`.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Way:
     note: str = ""
     prepares: bool = False
     yardstick: bool = False
-    draws: Draws | None = None
+    draws: Callable[[], Draws | None] | None = None
 
 
 @dataclass(frozen=True)

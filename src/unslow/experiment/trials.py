@@ -187,8 +187,9 @@ def _try(
         same = judge(*_results((once, again, first), compared))
         timing = _measure(trial.present, way, state, seconds, limit)
         # Last, as it takes more runs: of a way that is too slow, they are not made.
-        if way.draws is not None:
-            same = _drawn(way.draws, limit)
+        draws = None if way.draws is None else way.draws()
+        if draws is not None:
+            same = _drawn(draws, limit)
         elif same.equal == "distribution":
             same = _frozen(way, once, again, first, state, compared, limit) or same
     except CannotRun as error:

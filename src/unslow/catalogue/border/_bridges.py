@@ -89,7 +89,7 @@ class Drawn:
         draws = Draws(self._drawn, lambda: _results(other), self._inputs)
         calls = "one call" if self._inputs == 1 else f"each of {self._inputs} calls"
         note = f"{way.note} Compared were {self._count} draws for {calls} with those of NumPy."
-        return replace(way, draws=draws, note=note)
+        return replace(way, draws=lambda: draws, note=note)
 
     def _drawn(self) -> list[Any]:
         """The same for all rewrites, as it may take long."""
