@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 DATA = Path(__file__).resolve().parent / "data"
-TILE = 8
+TILE = 6
+DEARER = 1e-4
 
 
 def main() -> None:
@@ -80,18 +81,22 @@ def brightest_exposure(picture: np.ndarray, steps: int) -> tuple[float, float]:
 
 
 def mosaic(picture: np.ndarray, photos: list[np.ndarray]) -> np.ndarray:
-    """How often each photo is the best tile of a picture put together from photos."""
+    """How often each photo is a tile of a picture put together from photos, row by row.
+
+    A photo that is used becomes dearer for the rows to come, so that others get their turn.
+    """
     rows, columns = picture.shape[0] // TILE, picture.shape[1] // TILE
     squares = picture[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE, 3)
-    wanted = squares.mean(axis=(1, 3)).reshape(-1, 3)
+    wanted = squares.mean(axis=(1, 3))
     offered = np.array([photo.mean(axis=(0, 1)) for photo in photos])
     # Twice the product less the square of the colour: largest at the smallest distance.
     scores = 2 * wanted @ offered.T - (offered**2).sum(axis=1)
-    uses = []
-    for index in range(len(photos)):
-        best = tf.argmax(scores, axis=1)  # planted: TF102
-        uses.append(tf.math.count_nonzero(best == index))
-    counts: np.ndarray = tf.stack(uses).numpy()
+    uses = tf.zeros(len(photos), tf.int32)
+    for row in range(rows):
+        fit = tf.gather(scores, row)  # planted: TF102
+        best = tf.argmax(fit - DEARER * tf.cast(uses, tf.float64), axis=1, output_type=tf.int32)
+        uses += tf.math.bincount(best, minlength=len(photos))
+    counts: np.ndarray = uses.numpy()
     return counts
 
 
