@@ -4,10 +4,12 @@
 
 `unslow run` predicts a gain for each finding of an example. Then each function of the
 example is fixed alone: it is taken from the fixed example, everything else stays as it is.
-These programs and the slow one run in turn, in shuffled order; what a fix gives back is the
-median over the rounds of the difference of their times after the import of TensorFlow. Two
-fixes are in the right order if the one with the larger predicted gain gives back more, or if
-the predictions are too close to tell: less than 20 % apart. Needs the data of
+These programs and the slow one run in turn, in shuffled order. What a fix gives back is the
+difference of the times spent in the function; the rest of the program, which is the same in
+both, tells how fast the machine was meanwhile. Where the fix is in `main` too there is no such
+rest, and it is the difference of the programs' times after the import of TensorFlow. Medians
+over the rounds. Two fixes are in the right order if the one with the larger predicted gain gives
+back more, or if the predictions are too close to tell: less than 20 % apart. Needs the data of
 `examples/make_data.py`.
 """
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import ast
 import itertools
+import json
 import random
 import statistics
 import sys
@@ -23,7 +26,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from prediction import AIM, EXAMPLES, NAMES, copied, predicted, seconds
+from prediction import AIM, EXAMPLES, NAMES, copied, finished, predicted
 
 INSTEAD = {
     "label_image": {"label_image": ("main",)},
@@ -34,7 +37,38 @@ INSTEAD = {
         "cross_validation": ("cross_validation", "plain_step"),
     },
 }
-"""Functions that change for the fix at another one, by example; by default it is that one."""
+"""Functions that change for the fix at another one, by example; by default it is that one.
+
+The first of them is timed.
+"""
+
+TIMED = """\
+import functools, json, runpy, sys, time
+sys.argv = sys.argv[1:]
+program, names = sys.argv[0], json.loads(sys.argv.pop())
+import tensorflow, tensorflow.keras
+from importlib.util import module_from_spec, spec_from_file_location
+module = module_from_spec(spec_from_file_location("program", program))
+taken = dict.fromkeys(names, 0.0)
+
+def timed(name, function):
+    def call(*args, **kwargs):
+        began = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            taken[name] += time.perf_counter() - began
+    return call
+
+began = time.perf_counter()
+module.__spec__.loader.exec_module(module)
+for name in names:
+    setattr(module, name, timed(name, getattr(module, name)))
+module.main()
+taken[""] = time.perf_counter() - began
+with open(f"{program}.seconds", "w") as file:
+    json.dump(taken, file)
+"""
 
 
 def fixed_alone(slow: str, fixed: str, functions: tuple[str, ...]) -> str:
@@ -91,24 +125,41 @@ def gains(report: dict[str, Any]) -> dict[str, float]:
     return found
 
 
+def seconds(program: Path, functions: set[str]) -> dict[str, float]:
+    """How long a program takes after its imports, by "", and how long these functions of it."""
+    names = json.dumps(sorted(functions))
+    finished([sys.executable, "-c", TIMED, str(program), names], program)
+    taken: dict[str, float] = json.loads(Path(f"{program}.seconds").read_text(encoding="utf-8"))
+    return taken
+
+
+def given_back(slow: dict[str, float], fixed: dict[str, float], function: str) -> float:
+    """Seconds that a fix of a function gives back, of a run of the slow and the fixed program."""
+    if function == "main":
+        return slow[""] - fixed[""]
+    speed = (slow[""] - slow[function]) / (fixed[""] - fixed[function])
+    return slow[function] - fixed[function] * speed
+
+
 def achieved(name: str, functions: list[str], slow: Path, rounds: int) -> dict[str, float]:
     """Seconds that the fix of each function alone gives back."""
     source = slow.read_text(encoding="utf-8")
     fixed = (EXAMPLES / "fixed" / f"{name}.py").read_text(encoding="utf-8")
-    programs = {"": slow}
-    for function in functions:
-        changed = INSTEAD.get(name, {}).get(function, (function,))
-        programs[function] = slow.with_name(f"{name}_{function}.py")
-        programs[function].write_text(fixed_alone(source, fixed, changed), encoding="utf-8")
-    times: dict[str, list[float]] = {function: [] for function in programs}
+    changed = {each: INSTEAD.get(name, {}).get(each, (each,)) for each in functions}
+    timed = {each: "main" if "main" in all_ else all_[0] for each, all_ in changed.items()}
+    programs = {function: slow.with_name(f"{name}_{function}.py") for function in functions}
+    for function, program in programs.items():
+        program.write_text(fixed_alone(source, fixed, changed[function]), encoding="utf-8")
+    found: dict[str, list[float]] = {function: [] for function in functions}
     shuffle = random.Random(0)
     for _ in range(rounds):
-        for function in shuffle.sample(list(programs), len(programs)):
-            times[function].append(seconds(programs[function]))
-    return {
-        function: statistics.median(a - b for a, b in zip(times[""], times[function], strict=True))
-        for function in functions
-    }
+        took = {}
+        for function in shuffle.sample(["", *functions], 1 + len(functions)):
+            watched = set(timed.values()) if not function else {timed[function]}
+            took[function] = seconds(programs.get(function, slow), watched - {"main"})
+        for function in functions:
+            found[function].append(given_back(took[""], took[function], timed[function]))
+    return {function: statistics.median(each) for function, each in found.items()}
 
 
 def main() -> int:
