@@ -33,7 +33,7 @@ INSTEAD = {
     "serve": {"answer": ("answer", "main")},
     "train": {
         "even_batch": ("even_light",),
-        "momentum_step": ("momentum_step",),
+        "edge_features": ("edge_features", "edge_strengths"),
         "cross_validation": ("cross_validation", "plain_step"),
     },
 }

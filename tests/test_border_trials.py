@@ -434,6 +434,17 @@ def test_a_loop_in_a_compiled_function_is_traced_again_with_all_rows_at_once(
     assert tf.map_fn.__module__.startswith("tensorflow.")
 
 
+def test_a_loop_is_found_in_a_program_below_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = Recorded(tmp_path, IN_GRAPH)
+    at = finding("TF107", Path(ran.path.name), 10)
+    assert outcomes(only(iter(find_page("TF107").trials(at, ran.samples)))) == {
+        "tf.vectorized_map": True
+    }
+
+
 def test_a_line_in_no_compiled_function_has_no_trial(tmp_path: Path) -> None:
     ran = Recorded(tmp_path, IN_GRAPH)
     assert why(iter(find_page("TF107").trials(finding("TF107", ran.path, 6), ran.samples)))

@@ -241,11 +241,19 @@ def test_a_way_for_whose_pairs_there_is_no_time_is_not_run() -> None:
     slow = Trial(
         Way("as it is", lambda: busy(20)), (Way("quick", lambda: calls.append(1)),), "numbers"
     )
-    (only,) = run_trial(slow, 0.001, lambda way, limit: None)
+    (only,) = run_trial(slow, 0.001, lambda way, limit: None, left=0.15)
     assert isinstance(only, Outcome)
     assert only.cut
     assert only.alternative.failure.startswith("not measured: 5 pairs of runs would need about")
     assert calls == []
+
+
+def test_a_way_is_measured_where_much_is_left_for_all() -> None:
+    slow = Trial(Way("as it is", lambda: busy(20)), (Way("quick", lambda: busy(5)),), "numbers")
+    (only,) = run_trial(slow, 0.001, lambda way, limit: None, left=10.0)
+    assert isinstance(only, Outcome)
+    assert only.alternative.proof is not None
+    assert not only.cut
 
 
 FINDING = Finding(

@@ -374,7 +374,11 @@ def test_random_numbers_that_follow_from_seeds_are_compared_as_a_distribution(
     )
     ran, line = of_bridged(tmp_path, function)
     trial = ran.trial("TF301", line, epochs=1)
-    found = [each for each in run_trial(trial, 20.0, lambda name, limit: None) if isinstance(each, Outcome)]
+    found = [
+        each
+        for each in run_trial(trial, 20.0, lambda name, limit: None)
+        if isinstance(each, Outcome)
+    ]
     proofs = {each.alternative.name: each.alternative.proof for each in found}
     proof = proofs["native ops, with XLA"]
     assert proof is not None

@@ -111,8 +111,8 @@ class Session:
 
     def _try(self, number: int, part: float, again: bool = False) -> None:
         """Try a finding in this part of the time that is left."""
-        finding = self._asked[number]
         # What an earlier try has shown stays until it is shown anew.
+        finding = replace(self._asked[number], untried=self._findings[number].untried)
         outcomes = self._outcomes_of.setdefault(number, {})
 
         def tell(way: str, limit: float) -> None:
@@ -127,7 +127,8 @@ class Session:
         try:
             for outcome in self._outcomes(finding, self._left() * part, tell):
                 if isinstance(outcome, Untried):
-                    finding = replace(finding, untried=outcome.why)
+                    # The second time it can only say that there is too little time.
+                    finding = finding if again else replace(finding, untried=outcome.why)
                 else:
                     outcomes[outcome.alternative.name] = outcome
                 self._findings[number] = self._with(finding, outcomes)

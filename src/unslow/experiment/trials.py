@@ -27,6 +27,13 @@ LEAST_LIMIT = 10.0
 LEAST_START = 2.0
 """Seconds that the present way's first run is given, however little there is left."""
 
+LARGEST_PART = 0.5
+"""Of what is left for all trials, what the fewest runs of one way may take. The costliest findings
+come first: where these go unmeasured, the gain of the program is not known."""
+
+SLACK = 1.5
+"""Times that the fewest runs may take longer than the first ones let expect."""
+
 LIMIT_FACTOR = 20.0
 """How many times as long as the present way an alternative may take."""
 
@@ -161,6 +168,8 @@ def _run_trial(
             continue
         share = max(rest, 0.0) / (len(trial.ways) - number)
         needed = measure.FEWEST * min(once.seconds, again.seconds)
+        if needed <= LARGEST_PART * (left - (time.perf_counter() - began)):
+            share = max(share, SLACK * needed / measure.GENEROUS)
         if needed > measure.GENEROUS * share:
             # Measuring would say so, after two more runs of each way.
             yield Outcome(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -215,6 +215,14 @@ class Samples:
                 ):
                     found += samples
         return tuple(found)
+
+    def passes(self, site: Site, stack: Iterable[tuple[str, int, str]]) -> bool:
+        """Whether a stack of (file name, line, function) goes through the line of `site`."""
+        frames = (self._sites.in_file(*frame) for frame in stack)
+        return any(
+            (each.path, each.cell, each.line) == (site.path, site.cell, site.line)
+            for each in frames
+        )
 
     def every(self, kind: type[S]) -> tuple[S, ...]:
         """The samples of this kind at all places, in the order of the places' first ones."""

@@ -276,11 +276,21 @@ def _in_graph(site: Site, samples: Samples) -> Trial | Untried:
     first: dict[int, FunctionCall] = {}
     for each in kept:
         first.setdefault(id(each.function), each)
-    function = next((each.function for each in first.values() if _holds(each, site)), None)
+
+    def holds(call: FunctionCall) -> bool:
+        """Whether its function has ops in its graph that were made at that line."""
+        graph = call.function.get_concrete_function(*call.arguments, **call.keywords).graph
+        return any(
+            samples.passes(site, seams.creation_stack(operation))
+            for operation in graph.get_operations()
+            if operation.type in CONTAINERS
+        )
+
+    function = next((each.function for each in first.values() if holds(each)), None)
     if function is None:
         return Untried("The loop is inside a compiled function of which no call was kept.")
     calls = [each for each in kept if each.function is function][: _calls.LEAST_CALLS]
-    vectorized = _Vectorized(calls, site)
+    vectorized = _Vectorized(calls, lambda: samples.passes(site, seams.mapped_stack()))
     return Trial(
         Way("tf.map_fn", lambda: _calls.done(function, calls)),
         (Way(VECTORIZED_MAP, vectorized.run, before=vectorized.trace, note=NOTE, prepares=True),),
@@ -290,26 +300,15 @@ def _in_graph(site: Site, samples: Samples) -> Trial | Untried:
     )
 
 
-def _holds(call: FunctionCall, site: Site) -> bool:
-    """Whether the function of a call has ops in its graph that were made at the line of `site`."""
-    graph = call.function.get_concrete_function(*call.arguments, **call.keywords).graph
-    return any(
-        _is_at(site, seams.creation_stack(operation))
-        for operation in graph.get_operations()
-        if operation.type in CONTAINERS
-    )
-
-
-def _is_at(site: Site, stack: list[tuple[str, int, str]]) -> bool:
-    return any((path, line) == (site.path, site.line) for path, line, _ in stack)
-
-
 class _Vectorized:
-    """Calls of a compiled function that is traced with all rows at once in one of its loops."""
+    """Calls of a compiled function that is traced with all rows at once in one of its loops.
 
-    def __init__(self, calls: Sequence[FunctionCall], site: Site) -> None:
+    `there`: whether what is being traced is that loop.
+    """
+
+    def __init__(self, calls: Sequence[FunctionCall], there: Callable[[], bool]) -> None:
         self._calls = calls
-        self._site = site
+        self._there = there
         self._function: Any = None
 
     def trace(self) -> None:
@@ -329,7 +328,7 @@ class _Vectorized:
         import tensorflow as tf
 
         def map_fn(fn: Any, elems: Any, *rest: Any, **options: Any) -> Any:
-            if _is_at(self._site, seams.mapped_stack()):
+            if self._there():
                 return tf.vectorized_map(fn, elems)
             return original(fn, elems, *rest, **options)
 
