@@ -42,6 +42,7 @@ class Page:
     in a run, or in the source, leaves that method out. `by_default`: whether
     `unslow check` looks for it unless told which causes to look for. `only_if_proven`: what
     a run shows is no more than a proposal, and a finding once an experiment has tried it.
+    `general`: it tells of time that more special causes tell of as well, which are tried first.
     """
 
     code: ClassVar[str]
@@ -52,6 +53,7 @@ class Page:
     also: ClassVar[frozenset[str]] = frozenset()
     by_default: ClassVar[bool] = True
     only_if_proven: ClassVar[bool] = False
+    general: ClassVar[bool] = False
 
     def in_recording(self, recording: Recording) -> Iterable[Finding]:
         """Return this cause's findings of kind "problem" in what a run showed."""

@@ -70,7 +70,7 @@ class Session:
         keep: Callable[[Tried], None],
         include: tuple[str, ...] = (),
     ) -> None:
-        self._findings = sorted(findings, key=lambda finding: -finding.cost.seconds)
+        self._findings = sorted(findings, key=_turn)
         self._samples = samples
         self._wall = wall
         self._budget = budget
@@ -176,6 +176,11 @@ class Session:
             known[number] = finding
         shown = ranked(each for each in known if not _unproven_proposal(each))
         return Tried(tuple(shown), perf_counter() - self._began, complete, tuple(self._notes))
+
+
+def _turn(finding: Finding) -> tuple[bool, float]:
+    """The costliest come first, but for those that only tell of the others' time."""
+    return page(finding.code).general, -finding.cost.seconds
 
 
 def _unproven_proposal(finding: Finding) -> bool:

@@ -62,6 +62,7 @@ class InputBound(Page):
 
     code = "TF301"
     name = "input-bound"
+    general = True
     also = frozenset({"TF303"})
 
     slow = """\
