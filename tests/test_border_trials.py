@@ -438,7 +438,8 @@ def test_a_loop_is_found_in_a_program_below_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ran = Recorded(tmp_path, IN_GRAPH)
+    # AutoGraph keeps what it made of equal code, with the file that it first saw it in.
+    ran = Recorded(tmp_path, IN_GRAPH.replace("2.0", "3.0"))
     at = finding("TF107", Path(ran.path.name), 10)
     assert outcomes(only(iter(find_page("TF107").trials(at, ran.samples)))) == {
         "tf.vectorized_map": True

@@ -86,9 +86,9 @@ def brightest_exposure(picture: np.ndarray, steps: int) -> tuple[float, float]:
 
 
 def mosaic(picture: np.ndarray, photos: list[np.ndarray]) -> np.ndarray:
-    """How often each photo is a tile of a picture put together from photos, row by row.
+    """How often each photo is a tile of a picture put together from photos.
 
-    A photo that is used becomes dearer for the rows to come, so that others get their turn.
+    They are laid column by column; a photo that is used becomes dearer for the next ones.
     """
     rows, columns = picture.shape[0] // TILE, picture.shape[1] // TILE
     squares = picture[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE, 3)
@@ -97,8 +97,8 @@ def mosaic(picture: np.ndarray, photos: list[np.ndarray]) -> np.ndarray:
     # Twice the product less the square of the colour: largest at the smallest distance.
     scores = tf.constant(2 * wanted @ offered.T - (offered**2).sum(axis=1))
     uses = tf.zeros(len(photos), tf.int32)
-    for row in range(rows):
-        fit = tf.gather(scores, row)
+    for column in range(columns):
+        fit = tf.gather(scores, indices=column, axis=1)
         best = tf.argmax(fit - DEARER * tf.cast(uses, tf.float64), axis=1, output_type=tf.int32)
         uses += tf.math.bincount(best, minlength=len(photos))
     counts: np.ndarray = uses.numpy()
