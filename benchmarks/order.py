@@ -43,7 +43,7 @@ The first of them is timed.
 """
 
 TIMED = """\
-import functools, json, runpy, sys, time
+import json, sys, time
 sys.argv = sys.argv[1:]
 program, names = sys.argv[0], json.loads(sys.argv.pop())
 import tensorflow, tensorflow.keras

@@ -174,13 +174,9 @@ def again(stage: seams.PipelineStage, below: Any) -> Any:
 
 def _with_first(datasets: Any, first: Any) -> Any:
     """A structure of datasets with another one in the first place."""
-    if isinstance(datasets, dict):
-        name = min(datasets)
-        return type(datasets)({**datasets, name: _with_first(datasets[name], first)})
-    if isinstance(datasets, tuple):
-        rest = (_with_first(datasets[0], first), *datasets[1:])
-        return type(datasets)(*rest) if hasattr(datasets, "_fields") else rest
-    return first
+    import tensorflow as tf
+
+    return tf.nest.pack_sequence_as(datasets, [first, *tf.nest.flatten(datasets)[1:]])
 
 
 def can_be_made_again(stages: Iterable[seams.PipelineStage]) -> str:

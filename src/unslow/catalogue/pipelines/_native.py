@@ -89,21 +89,12 @@ class _Translated:
         """What is done in place of `tf.numpy_function`."""
         import tensorflow as tf
 
-        from unslow.native import Untranslatable, native, numpy_function
+        from unslow.native import numpy_function
         from unslow.native.looping import has_loops
-        from unslow.native.standalone import traced
 
         tensors = [tf.convert_to_tensor(each) for each in inp]
         specs = [tf.TensorSpec(each.shape, each.dtype) for each in tensors]
-        made = native(func)
-        try:
-            translation = traced(made, specs)
-        except Untranslatable as refusal:
-            made = native(func, random="distribution")
-            try:
-                translation = traced(made, specs)
-            except Untranslatable:
-                raise refusal from None
+        made, translation = native_ops.translated(func, specs)
         if not self.compiled and has_loops(translation):
             raise Unfit("not run: its loops would go step by step in the graph")
         self.random = self.random or bool(translation.seeds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unslow.catalogue.border import _bridged
@@ -42,10 +42,15 @@ def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
     """The function made of TensorFlow's ops, where it can be; else why it cannot."""
     if call.kind != "numpy_function":
         return
+    import numpy as np
+    import tensorflow as tf
+
     from unslow.native import Untranslatable
 
+    arrays = [np.asarray(each) for each in call.arguments]
+    specs = [tf.TensorSpec(each.shape, each.dtype) for each in arrays]
     try:
-        function, translation = _translated(call)
+        function, translation = translated(call.function, specs)
     except Untranslatable as error:
         yield Rewrite(NAME, _raises(error), in_python=False, each=True)
         return
@@ -98,26 +103,23 @@ def alternatives(module: Module, call: ast.Call) -> Iterator[Alternative]:
         yield Alternative(kind + ending, "unsafe", edits, note=note)
 
 
-def _translated(call: BridgeCall) -> tuple[Native, Translation]:
-    """The function as ops; with random numbers of TensorFlow's where only these hinder.
+def translated(called: Callable[..., Any], specs: Sequence[Any]) -> tuple[Native, Translation]:
+    """A function as ops; with random numbers of TensorFlow's where only these hinder.
+
+    `specs`: the `tf.TensorSpec` of each of its arguments.
 
     Raises:
         Untranslatable: it cannot be.
     """
-    import numpy as np
-    import tensorflow as tf
-
     from unslow.native import Untranslatable, native
     from unslow.native.standalone import traced
 
-    arrays = [np.asarray(each) for each in call.arguments]
-    specs = [tf.TensorSpec(each.shape, each.dtype) for each in arrays]
-    function = native(call.function)
+    function = native(called)
     try:
         return function, traced(function, specs)
     except Untranslatable as error:
         refusal = error
-    function = native(call.function, random="distribution")
+    function = native(called, random="distribution")
     try:
         return function, traced(function, specs)
     except Untranslatable:
