@@ -70,6 +70,16 @@ class Claim:
     cell: int | None = None
 
 
+def line_key(place: Site | Claim) -> tuple[str, int | None, int]:
+    """The line of a site or a claim, as something to compare and to group by."""
+    return place.path, place.cell, place.line
+
+
+def same_line(one: Site | Claim, other: Site | Claim) -> bool:
+    """Whether both stand at one line of one file or cell."""
+    return line_key(one) == line_key(other)
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a cause took. `seconds` of the main thread's wall-clock time, split in `claims`."""

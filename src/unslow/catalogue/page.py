@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from unslow.finding import Alternative, Claim, Cost, Finding, Site
+from unslow.finding import Alternative, Claim, Cost, Finding, Site, line_key
 from unslow.recording.data import Recording
 
 if TYPE_CHECKING:
@@ -164,16 +164,6 @@ def by_line(rows: Iterable[Any]) -> Iterator[tuple[Site, list[Any]]]:
         groups.setdefault(line_key(row.site), []).append(row)
     for group in groups.values():
         yield group[0].site, group
-
-
-def line_key(place: Site | Claim) -> tuple[str, int | None, int]:
-    """The line of a site or a claim, as something to compare and to group by."""
-    return place.path, place.cell, place.line
-
-
-def same_line(one: Site | Claim, other: Site | Claim) -> bool:
-    """Whether both stand at one line of one file or cell."""
-    return line_key(one) == line_key(other)
 
 
 def seconds_text(seconds: float) -> str:

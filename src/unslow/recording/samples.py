@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from unslow.finding import Site
+from unslow.finding import Site, same_line
 from unslow.recording.data import Stage
 from unslow.recording.sites import Place, Sites
 
@@ -208,21 +208,13 @@ class Samples:
         for (each, place), samples in list(self._kept.items()):
             if each is kind:
                 there = self._sites.site(place)
-                if there is not None and (there.path, there.cell, there.line) == (
-                    site.path,
-                    site.cell,
-                    site.line,
-                ):
+                if there is not None and same_line(there, site):
                     found += samples
         return tuple(found)
 
     def passes(self, site: Site, stack: Iterable[tuple[str, int, str]]) -> bool:
         """Whether a stack of (file name, line, function) goes through the line of `site`."""
-        frames = (self._sites.in_file(*frame) for frame in stack)
-        return any(
-            (each.path, each.cell, each.line) == (site.path, site.cell, site.line)
-            for each in frames
-        )
+        return any(same_line(self._sites.in_file(*frame), site) for frame in stack)
 
     def every(self, kind: type[S]) -> tuple[S, ...]:
         """The samples of this kind at all places, in the order of the places' first ones."""

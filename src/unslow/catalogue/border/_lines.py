@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unslow.catalogue.page import claim, same_line
-from unslow.finding import Claim, Site
+from unslow.catalogue.page import claim
+from unslow.finding import Claim, Site, same_line
 from unslow.recording.data import OpCount, Recording
 
 HEAVY_OP_SECONDS = 1e-4

@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING, Any
 from unslow import seams
 from unslow.catalogue.border import _facts, _lines
 from unslow.catalogue.graphs import _calls
-from unslow.catalogue.page import (
-    Page,
-    by_line,
-    cost_of,
-    count_text,
-    line_key,
-    matters,
-    seconds_text,
-)
+from unslow.catalogue.page import Page, by_line, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.trial import Trial, Untried, Way
-from unslow.finding import Alternative, Claim, Finding, Site
+from unslow.finding import Alternative, Claim, Finding, Site, line_key
 from unslow.recording import data
 from unslow.recording.data import Recording
 from unslow.recording.samples import FunctionCall, RowLoopCall

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unslow.catalogue.page import by_line, claim, matters, same_line
-from unslow.finding import Claim, Site
+from unslow.catalogue.page import by_line, claim, matters
+from unslow.finding import Claim, Site, same_line
 from unslow.recording.data import FunctionCalls, Recording, Tracing
 
 LEAST_RETRACES = 3

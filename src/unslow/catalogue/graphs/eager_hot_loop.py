@@ -7,17 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from unslow.catalogue.graphs import _calls, _hybrid, _tape, _tracing
-from unslow.catalogue.page import (
-    Page,
-    by_line,
-    cost_of,
-    count_text,
-    matters,
-    same_line,
-    seconds_text,
-)
+from unslow.catalogue.page import Page, by_line, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.trial import Trial, Untried, Way
-from unslow.finding import Alternative, Claim, Finding, Site
+from unslow.finding import Alternative, Claim, Finding, Site, same_line
 from unslow.recording.data import Recording, TapeSteps
 from unslow.recording.samples import Samples, UserCall
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from unslow.catalogue.page import by_line, claim, same_line
-from unslow.finding import Claim, Site
+from unslow.catalogue.page import by_line, claim
+from unslow.finding import Claim, Site, same_line
 from unslow.recording.data import KerasCall, Recording
 
 AROUND_PARTS = ("python", "eager", "convert")

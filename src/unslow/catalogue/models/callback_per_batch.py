@@ -7,18 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from unslow.catalogue.models import _keras, _source
-from unslow.catalogue.page import (
-    Page,
-    by_line,
-    claim,
-    cost_of,
-    count_text,
-    matters,
-    same_line,
-    seconds_text,
-)
+from unslow.catalogue.page import Page, by_line, claim, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.trial import Trial, Untried, Way
-from unslow.finding import Claim, Finding, Site
+from unslow.finding import Claim, Finding, Site, same_line
 from unslow.recording.data import Recording
 from unslow.recording.samples import HookCall
 

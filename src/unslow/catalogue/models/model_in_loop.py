@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from unslow.catalogue.models import _keras, _source, _trials
 from unslow.catalogue.models._remaking import Remaking
-from unslow.catalogue.page import (
-    Page,
-    cost_of,
-    count_text,
-    matters,
-    same_line,
-    seconds_text,
-)
+from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.trial import Trial, Untried, Way
-from unslow.finding import Alternative, Finding, Site
+from unslow.finding import Alternative, Finding, Site, same_line
 from unslow.recording.data import Recording
 from unslow.recording.samples import ModelLoad
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unslow import seams
-from unslow.catalogue.page import same_line
 from unslow.catalogue.pipelines._steps import Step
 from unslow.catalogue.trial import Trial, Untried, Way
-from unslow.finding import Site
+from unslow.finding import Site, same_line
 from unslow.recording import pipelines
 from unslow.recording.data import Stage
 from unslow.recording.samples import DatasetMade, Samples

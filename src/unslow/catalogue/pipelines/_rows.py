@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unslow.catalogue.page import cost_of, line_key, matters
+from unslow.catalogue.page import cost_of, matters
 from unslow.catalogue.pipelines import _steps, _waits
-from unslow.finding import Claim, Cost, Site
+from unslow.finding import Claim, Cost, Site, line_key
 from unslow.recording.data import Recording, Stage
 
 BATCHES = ("Batch", "ParallelBatch")

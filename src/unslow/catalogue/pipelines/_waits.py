@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from unslow.catalogue.page import by_line, claim, same_line
-from unslow.finding import Claim, Site
+from unslow.catalogue.page import by_line, claim
+from unslow.finding import Claim, Site, same_line
 from unslow.recording.data import Bridge, FunctionCalls, Iteration, Recording, Stage
 
 RESTARTS = 10

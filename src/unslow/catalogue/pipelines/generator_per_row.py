@@ -6,19 +6,10 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.page import (
-    Page,
-    by_line,
-    claim,
-    cost_of,
-    count_text,
-    matters,
-    same_line,
-    seconds_text,
-)
+from unslow.catalogue.page import Page, by_line, claim, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.pipelines import _functions, _stages
 from unslow.catalogue.trial import Trial, Untried
-from unslow.finding import Claim, Finding, Site
+from unslow.finding import Claim, Finding, Site, same_line
 from unslow.recording.data import Bridge, Iteration, Recording
 from unslow.source.module import Function, Module
 

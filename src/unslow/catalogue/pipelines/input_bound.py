@@ -6,17 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from unslow.catalogue.page import (
-    Page,
-    cost_of,
-    count_text,
-    matters,
-    same_line,
-    seconds_text,
-)
+from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.pipelines import _steps, _waits
 from unslow.catalogue.trial import Trial, Untried
-from unslow.finding import Finding, Site
+from unslow.finding import Finding, Site, same_line
 from unslow.recording.data import Recording
 
 if TYPE_CHECKING:
