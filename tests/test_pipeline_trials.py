@@ -20,7 +20,7 @@ from unslow.experiment.values.snapshot import take
 from unslow.finding import Claim, Cost, Finding, Site
 from unslow.recording import iterators, pipelines
 from unslow.recording.data import Iteration
-from unslow.recording.samples import DatasetMade
+from unslow.recording.samples import DatasetMade, RepeatedOp
 
 pytestmark = pytest.mark.tensorflow
 
@@ -522,6 +522,55 @@ def test_the_step_that_a_loop_does_with_each_element_is_done_beside(tmp_path: Pa
     assert isinstance(outcome, Outcome) and outcome.beside is not None
     assert told["step"]["seconds"] <= outcome.beside.seconds <= told["step"]["work_seconds"]
     assert outcome.alternative.proof is not None and outcome.alternative.proof.equal is True
+
+
+OPS = STEPS.replace(
+    "    step(element)",
+    """\
+    low = tf.reduce_sum(element)
+    total.assign_add(low + low + 1.0)
+for left in range(30):
+    tf.exp(low)""",
+)
+
+
+def test_the_ops_that_a_loop_runs_with_each_element_are_run_beside(tmp_path: Path) -> None:
+    ran = Captured(tmp_path, OPS)
+    (wait,) = _waits.waits(ran.recording)
+    told = _steps.evidence(ran.recording, wait)
+    ops = {(each["line"], each["op"], each["times"]) for each in told["step"]["ops"]}
+    assert {(9, "Sum", 1), (10, "AddV2", 2)} <= ops
+    assert not any(op == "Exp" for _, op, _ in ops)
+    assert told["step"]["calls"] == 750
+    trial = ran.trial("TF303", 8, **told)
+    # What changes a variable is left out.
+    assert trial.beside is not None and "the loop's 3 ops run with each" in trial.inputs
+    assert trial.beside.claim.part == "eager"
+
+    before = ran.names["total"].numpy()
+    results(trial.present)
+    assert ran.names["total"].numpy() == before
+    (outcome,) = run_trial(trial, 10.0, lambda way, limit: None)
+    assert isinstance(outcome, Outcome) and outcome.beside is not None
+    assert told["step"]["seconds"] <= outcome.beside.seconds <= told["step"]["work_seconds"]
+    assert outcome.alternative.proof is not None and outcome.alternative.proof.equal is True
+
+
+LARGE_OPS = """\
+import tensorflow as tf
+large = tf.zeros([2**22])
+for element in tf.data.Dataset.range(40):
+    tf.reduce_sum(large)
+    tf.reduce_max(large)
+    tf.reduce_min(large)
+    tf.exp(1.0)
+"""
+
+
+def test_ops_with_large_arguments_are_kept_up_to_a_bound(tmp_path: Path) -> None:
+    ran = Captured(tmp_path, LARGE_OPS)
+    kept = [call.op for call in ran.samples.every(RepeatedOp)]
+    assert kept.count("Sum") == 1 and "Exp" in kept and "Min" not in kept
 
 
 @pytest.mark.parametrize(

@@ -653,6 +653,13 @@ def run_eager_op(*arguments: Any) -> Any:
     return importlib.import_module(EAGER_OP.module).TFE_Py_FastPathExecute(*arguments)
 
 
+def is_stateful(op: str) -> bool:
+    """Whether an op of this type does more than to compute from its inputs."""
+    registry = importlib.import_module("tensorflow.python.framework.op_def_registry")
+    definition = registry.get(op)
+    return definition is None or bool(definition.is_stateful)
+
+
 def op_types(function: Any) -> frozenset[str]:
     """The types of all ops in the traces of a compiled function, and in what those call."""
     found: set[str] = set()

@@ -13,7 +13,7 @@ from unslow import seams
 from unslow.recording.arrays import Repeats, size_of
 from unslow.recording.clock import KERAS, LONG_GAP, PART_OF_OP, Clock, OpRow, hide_caller, now
 from unslow.recording.data import Conversion, OpCount
-from unslow.recording.samples import OpCall
+from unslow.recording.samples import DatasetMade, OpCall, RepeatedOp
 from unslow.recording.sites import NOWHERE
 from unslow.recording.tables import SECOND
 
@@ -30,6 +30,9 @@ SLICES = ("StridedSlice", "GatherV2", "Unpack")
 MOST_BYTES = 2**26
 """Bytes of the arguments of one op that are kept."""
 
+REPEATED_BYTES = 2**25
+"""Bytes of the arguments of all ops that are kept as what loops over datasets do."""
+
 SLOW_OP = 100_000
 """Nanoseconds from which looking at an op's arguments costs nothing in comparison."""
 
@@ -41,6 +44,7 @@ class EagerOps:
         self._clock = clock
         self._array_type: Any = None
         self._sampled: set[OpRow] = set()
+        self._repeated_bytes = 0
 
     def install(self, patches: seams.Patches) -> None:
         """Start to watch."""
@@ -118,6 +122,8 @@ class EagerOps:
                 break
         if args[1] in SLICES and row.calls > INSPECT_EVERY:
             self._keep(row, args, key)
+        if row.calls == INSPECT_EVERY:
+            self._keep_repeated(args, key)
 
     def _inspect_array(
         self, row: OpRow, array: Any, args: tuple[Any, ...], key: tuple[int, int, str]
@@ -146,6 +152,16 @@ class EagerOps:
             samples, place, size = self._clock.samples, (key[0], key[1]), size_of(args[3:])
             if size <= MOST_BYTES and samples.wants(OpCall, place):
                 samples.keep(place, OpCall(args[1], args, digest), size)
+
+    def _keep_repeated(self, args: tuple[Any, ...], key: tuple[int, int, str]) -> None:
+        """Keep a call of an op that a loop over a dataset may do with each element."""
+        samples, place = self._clock.samples, (key[0], key[1])
+        if not samples.has(DatasetMade) or not samples.wants(RepeatedOp, place):
+            return
+        call, size = RepeatedOp(args[1], args), size_of(args[3:])
+        if not call.has_state and self._repeated_bytes + size <= REPEATED_BYTES:
+            self._repeated_bytes += size
+            samples.keep(place, call, size)
 
     def counts(self) -> list[OpCount]:
         """Calls and own seconds of each op type at each site."""

@@ -49,6 +49,19 @@ class OpCall:
     arguments: tuple[Any, ...]
     digest: int | None = None
 
+    @property
+    def has_state(self) -> bool:
+        """Whether it is given a variable or another resource."""
+        return any(
+            getattr(getattr(value, "dtype", None), "name", "") in ("resource", "variant")
+            for value in self.arguments
+        )
+
+
+@dataclass(frozen=True)
+class RepeatedOp(OpCall):
+    """An eager op that one place ran again and again after a dataset was iterated."""
+
 
 @dataclass(frozen=True)
 class Converted:
@@ -219,6 +232,10 @@ class Samples:
     def every(self, kind: type[S]) -> tuple[S, ...]:
         """The samples of this kind at all places, in the order of the places' first ones."""
         return tuple(one for (each, _), kept in self._kept.items() if each is kind for one in kept)
+
+    def has(self, kind: type) -> bool:
+        """Whether there are samples of this kind."""
+        return any(each is kind for each, _ in self._kept)
 
     def drop(self) -> None:
         """Let go of everything."""

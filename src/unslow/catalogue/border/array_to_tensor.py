@@ -236,7 +236,7 @@ print("total", round(float(total), 2))
                 yield _converted_once(largest, evidence["seconds_per_call"], evidence["calls"])
         elif not ops:
             yield Untried("The array was too large to be kept.")
-        elif any(_changes_state(call) for call in ops):
+        elif any(call.has_state for call in ops):
             yield Untried("The op with the array changes a variable, or another state.")
         else:
             share = max(1.0, evidence["op_seconds"] / finding.cost.seconds)
@@ -344,14 +344,6 @@ def _array_position(call: OpCall) -> int | None:
         if position > 2 and isinstance(value, np.ndarray) and value.ndim:
             return position
     return None
-
-
-def _changes_state(call: OpCall) -> bool:
-    """Whether an op is given a variable or another resource."""
-    return any(
-        getattr(getattr(value, "dtype", None), "name", "") in ("resource", "variant")
-        for value in call.arguments
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -356,8 +356,8 @@ def trial(
         return tried
     return replace(
         tried,
-        inputs=f"{tried.inputs}, {step.name}() called with each",
-        functions=(*tried.functions, step.call.function.python_function),
+        inputs=f"{tried.inputs}, {step.told}",
+        functions=(*tried.functions, *step.functions),
         state=True,
         beside=step.beside(lambda: reading.count or 0),
         instead=trial(captured, ways, share, used, exhaustive, making=making),

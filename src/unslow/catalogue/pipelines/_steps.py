@@ -1,46 +1,90 @@
-"""The compiled function that a loop calls with each element, called again beside its pipeline.
+"""What a loop does with each element of a pipeline, done again beside it.
 
-While a pipeline prepares the next elements, it takes cores from the step that works on the last
-one: what a faster pipeline gives back is then more than the wait for it.
+While a pipeline prepares the next elements, it takes cores from what works on the last one: what
+a faster pipeline gives back is then more than the wait for it.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from unslow.catalogue.pipelines._waits import Wait, step_of
+from unslow import seams
+from unslow.catalogue.pipelines._waits import Wait, ops_of, step_of
 from unslow.catalogue.trial import Beside
-from unslow.finding import Claim, Finding, Site
-from unslow.recording.data import Recording
-from unslow.recording.samples import FunctionCall, Samples
+from unslow.finding import Claim, Finding, Site, line_key
+from unslow.recording.data import OpCount, Recording
+from unslow.recording.samples import FunctionCall, OpCall, RepeatedOp, Samples
 
 
 @dataclass(frozen=True)
-class Step:
-    """A captured call of such a function.
+class Step(ABC):
+    """What a loop did with each element.
 
-    `claim`: where its calls took how long in the run. `work`: seconds that the loop had the
-    elements in hand, `count` of them.
+    `claim`: where it stands, and how long it took in the run. `work`: seconds that the loop had
+    the elements in hand, `count` of them.
     """
 
-    call: FunctionCall
     claim: Claim
     work: float
     count: int
-
-    @property
-    def name(self) -> str:
-        return str(self.call.function.python_function.__name__)
 
     def beside(self, elements: Callable[[], int]) -> Beside:
         """What it takes in a trial whose runs read so many `elements`."""
         return Beside(self.claim, self.work, lambda: self.count / max(1, elements()))
 
+    @property
+    @abstractmethod
+    def told(self) -> str:
+        """What is done with each element, in words."""
+
+    @property
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        """The user's own functions that it calls."""
+        return ()
+
+    @abstractmethod
     def __call__(self, element: Any) -> None:
-        """Do what the loop did with an element, on what it was given when it was captured."""
+        """Do it again, on what it was given when it was captured."""
+
+
+@dataclass(frozen=True)
+class Compiled(Step):
+    """A compiled function that the loop calls, by a captured call of it."""
+
+    call: FunctionCall
+
+    @property
+    def told(self) -> str:
+        return f"{self.call.function.python_function.__name__}() called with each"
+
+    @property
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        return (self.call.function.python_function,)
+
+    def __call__(self, element: Any) -> None:
         self.call.function(*self.call.arguments, **self.call.keywords)
+
+
+@dataclass(frozen=True)
+class OpByOp(Step):
+    """Eager ops that the loop runs, each as it was captured."""
+
+    ops: tuple[OpCall, ...]
+
+    @property
+    def told(self) -> str:
+        return (
+            "the loop's op run with each"
+            if len(self.ops) == 1
+            else (f"the loop's {len(self.ops)} ops run with each")
+        )
+
+    def __call__(self, element: Any) -> None:
+        for op in self.ops:
+            seams.run_eager_op(*op.arguments)
 
 
 def evidence(recording: Recording, wait: Wait, share: float = 1.0) -> dict[str, Any]:
@@ -49,26 +93,62 @@ def evidence(recording: Recording, wait: Wait, share: float = 1.0) -> dict[str, 
     `share`: the part of the wait that the finding speaks of.
     """
     row = step_of(recording, wait)
-    if row is None:
-        return {}
-    told = {
-        "path": row.site.path,
-        "cell": row.site.cell,
-        "line": row.site.line,
-        "calls": round(row.calls * share),
-        "seconds": min(row.seconds, wait.work) * share,
-        "work_seconds": wait.work * share,
-    }
-    return {"step": told}
+    if row is not None:
+        told = {
+            **_line(row.site),
+            "calls": round(row.calls * share),
+            "seconds": min(row.seconds, wait.work) * share,
+        }
+    else:
+        ops = ops_of(recording, wait)
+        if not ops:
+            return {}
+        longest, _ = max(ops, key=lambda pair: pair[0].seconds)
+        told = {
+            **_line(longest.site),
+            "calls": round(wait.elements * share),
+            "seconds": min(sum(op.seconds for op, _ in ops), wait.work) * share,
+            "ops": _by_line(ops),
+        }
+    return {"step": {**told, "work_seconds": wait.work * share}}
+
+
+def _by_line(ops: list[tuple[OpCount, int]]) -> list[dict[str, Any]]:
+    """How many times a line runs an op type with each element, at all its places together."""
+    found: dict[Any, dict[str, Any]] = {}
+    for op, times in ops:
+        line = {**_line(op.site), "op": op.op}
+        told = found.setdefault((line_key(op.site), op.op), {**line, "times": 0})
+        told["times"] += times
+    return list(found.values())
+
+
+def _line(site: Site) -> dict[str, Any]:
+    return {"path": site.path, "cell": site.cell, "line": site.line}
 
 
 def captured_step(finding: Finding, samples: Samples, share: float = 1.0) -> Step | None:
-    """The step that a finding tells of, where a call of it was kept, in a part of the epochs."""
+    """The step that a finding tells of, where it was kept, in a part of the epochs."""
     told = finding.evidence.get("step")
     if told is None:
         return None
-    calls = samples.at(FunctionCall, Site(told["path"], told["line"], cell=told["cell"]))
-    if not calls:
-        return None
-    claim = Claim(told["path"], told["line"], "graph", told["seconds"] * share, told["cell"])
-    return Step(calls[-1], claim, told["work_seconds"] * share, round(told["calls"] * share))
+    ops = told.get("ops")
+    part = "graph" if ops is None else "eager"
+    claim = Claim(told["path"], told["line"], part, told["seconds"] * share, told["cell"])
+    work, count = told["work_seconds"] * share, round(told["calls"] * share)
+    if ops is not None:
+        kept = [call for each in ops for call in _kept(each, samples)]
+        return OpByOp(claim, work, count, tuple(kept)) if kept else None
+    calls = samples.at(FunctionCall, _site(told))
+    return Compiled(claim, work, count, calls[-1]) if calls else None
+
+
+def _site(told: dict[str, Any]) -> Site:
+    return Site(told["path"], told["line"], cell=told["cell"])
+
+
+def _kept(told: dict[str, Any], samples: Samples) -> list[OpCall]:
+    """The captured calls of one op type at one line, as many as the loop ran with an element."""
+    found = [call for call in samples.at(RepeatedOp, _site(told)) if call.op == told["op"]]
+    found = [call for call in found if not seams.is_stateful(call.op)]
+    return [found[number % len(found)] for number in range(told["times"])] if found else []

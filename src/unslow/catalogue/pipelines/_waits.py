@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from unslow.catalogue.page import by_line, claim
 from unslow.finding import Claim, Site, same_line
-from unslow.recording.data import Bridge, FunctionCalls, Iteration, Recording, Stage
+from unslow.recording.data import Bridge, FunctionCalls, Iteration, OpCount, Recording, Stage
 
 RESTARTS = 10
 """Fewer iterators at one line than this are nobody's trouble."""
@@ -181,6 +182,25 @@ def step_of(recording: Recording, wait: Wait) -> FunctionCalls | None:
         and abs(row.calls - wait.elements) <= max(1, wait.epochs)
     ]
     return max(rows, key=lambda row: row.seconds, default=None)
+
+
+def ops_of(recording: Recording, wait: Wait) -> list[tuple[OpCount, int]]:
+    """The eager ops that the loop of a wait runs with each element, and how many times each."""
+    if wait.fit or not wait.elements:
+        return []
+    others = [
+        row.site.line for row in recording.iterations if _function(row.site) == _function(wait.site)
+    ]
+    end = min((line for line in others if line > wait.site.line), default=math.inf)
+    found = []
+    for op in recording.ops:
+        inside = _function(op.site) == _function(wait.site) and wait.site.line <= op.site.line < end
+        if not inside or not op.main or op.keras or op.op.startswith("IteratorGetNext"):
+            continue
+        times = round(op.calls / wait.elements)
+        if times and abs(op.calls - times * wait.elements) <= times * max(1, wait.epochs):
+            found.append((op, times))
+    return found
 
 
 def function_seconds(recording: Recording, site: Site) -> float:
