@@ -439,7 +439,7 @@ def test_ctrl_c_keeps_what_is_known(monkeypatch: pytest.MonkeyPatch, samples: Sa
 
 
 def test_a_spent_budget_is_told(monkeypatch: pytest.MonkeyPatch, samples: Samples) -> None:
-    ways = trial(*(Way(f"way {number}", lambda: busy(20)) for number in range(3)))
+    ways = trial(*(Way(f"way {number}", lambda: busy(40)) for number in range(3)))
     kept, _ = run_session(monkeypatch, samples, lambda finding: [ways], budget=0.05)
     failures = [each.failure for each in kept[-1].findings[0].alternatives]
     assert any("budget" in failure or "five pairs" in failure for failure in failures)

@@ -74,7 +74,7 @@ SMALLER = {
 @pytest.fixture(autouse=True)
 def no_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The results count here, and a busy machine would find the experiments too long."""
-    timing = Timing(2.0, (2.0, 2.0), 5, 0.2, 0.1, 0.2, 0.1)
+    timing = Timing(2.0, (2.0, 2.0), 5, 0.2, 0.1)
     monkeypatch.setattr(measure, "compare", lambda *ways, **options: timing)
 
 

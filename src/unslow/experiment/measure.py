@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from unslow.catalogue.trial import Timed
+
 FEWEST = 5
 MOST = 50
 """Pairs that are measured, whatever the budget and the noise."""
@@ -53,8 +55,7 @@ class Timing:
     """What was measured.
 
     `ratio` is the median of the pairs' ratios, present over alternative, and `interval` what
-    `bootstrap` makes of them. `present` and `alternative` are the median seconds of one run,
-    `first_present` and `first_alternative` the seconds of the first run, which is in no pair.
+    `bootstrap` makes of them. `present` and `alternative` are the median seconds of one run.
     """
 
     ratio: float
@@ -62,8 +63,6 @@ class Timing:
     pairs: int
     present: float
     alternative: float
-    first_present: float
-    first_alternative: float
 
 
 def compare(
@@ -74,17 +73,18 @@ def compare(
     before_present: Action | None = None,
     before_alternative: Action | None = None,
     after: Action | None = None,
+    warm: bool = False,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Timing:
     """Run both ways in turn until their ratio is known or `seconds` are spent.
 
-    Each is run once to warm up. Then there are at least 5 pairs and at most 50. It ends when
-    both ends of the interval are within 5 % of the median ratio, or within 15 % and clear of 1
-    by at least half the interval's width. `before_present`, `before_alternative` and `after`
-    are called around each run and are not timed, but their time counts to `seconds`. Without
-    them, runs of less than 2 ms are measured several at a time. The garbage collector does not
-    run while a run is timed.
+    Each is run once to warm up, unless both are `warm`. Then there are at least 5 pairs and at most
+    50. It ends when both ends of the interval are within 5 % of the median ratio, or within 15 %
+    and clear of 1 by at least half the interval's width. `before_present`, `before_alternative` and
+    `after` are called around each run and are not timed, but their time counts to `seconds`.
+    Without them, runs of less than 2 ms are measured several at a time. The garbage collector does
+    not run while a run is timed. Of a run that returns `Timed`, that time counts.
 
     Raises:
         TooSlow: judged by the first pair, five would take more than four times `seconds`.
@@ -96,7 +96,9 @@ def compare(
         _Way(present, before_present, after, clock),
         _Way(alternative, before_alternative, after, clock),
     )
-    first_present, first_alternative = (way.seconds() for way in ways)
+    if not warm:
+        for way in ways:
+            way.seconds()
     alone = before_present is None and before_alternative is None and after is None
     repeats = 1
     ratios: list[float] = []
@@ -128,8 +130,6 @@ def compare(
         pairs=len(ratios),
         present=statistics.median(times[0]),
         alternative=statistics.median(times[1]),
-        first_present=first_present,
-        first_alternative=first_alternative,
     )
 
 
@@ -185,6 +185,8 @@ class _Way:
             # Held beyond the clock's reading: freeing the last result is not timed.
             result = run()
             taken = clock() - start
+            if isinstance(result, Timed):
+                taken = result.seconds * repeats
         finally:
             if collects:
                 gc.enable()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from unslow.catalogue.trial import Draws, Trial, Unfit, Untried, Way
+from unslow.catalogue.trial import Draws, Timed, Trial, Unfit, Untried, Way
 from unslow.experiment import measure
 from unslow.experiment.effects.search import outside_effects
 from unslow.experiment.quiet import TimeLimit, limited
@@ -279,6 +279,7 @@ def _measure(
             before_present=present.before,
             before_alternative=way.before,
             after=None if state is None else state.restore,
+            warm=True,
         )
 
     if state is not None:
@@ -296,7 +297,8 @@ def _run(way: Way, state: State | None, limit: float) -> _Run:
             way.before()
         began = time.perf_counter()
         returned = way.run()
-        return returned, time.perf_counter() - began
+        spent = time.perf_counter() - began
+        return returned.value if isinstance(returned, Timed) else returned, spent
 
     try:
         returned, spent = _guarded(once, limit)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 import math
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from unslow.catalogue.trial import Untried, Way
+from unslow import seams
+from unslow.catalogue.trial import Timed, Untried, Way
 from unslow.finding import Site
 from unslow.recording.samples import ModelCall, OtherModel, Samples
 
-SECONDS = 1.0
+SECONDS = 0.6
 """How long one run of the present way should take, as far as that can be foreseen.
 
-What a call needs once, to make its pipeline, would count too much in a shorter one.
+What an epoch needs once, to fill its pipeline, would count too much in a shorter one.
 """
 
 LEAST_STEPS = 50
@@ -66,6 +68,49 @@ def call_again(call: ModelCall, **changes: Any) -> Any:
     given = {name: value for name, value in keywords.items() if value is not None}
     quiet = {} if call.method.endswith("_on_batch") else {"verbose": 0}
     return getattr(call.model, call.method)(**given, **quiet)
+
+
+def timed_again(call: ModelCall, **changes: Any) -> Any:
+    """Make a kept call again; what it does before its first epoch or step does not count."""
+    given = changes.get("callbacks", call.keywords.get("callbacks"))
+    if hasattr(given, "callbacks"):
+        # A list of Keras' own, which is ready for the call.
+        return call_again(call, **changes)
+    watch = _stopwatch(call.model)
+    others = given if isinstance(given, (list, tuple)) else [] if given is None else [given]
+    returned = call_again(call, **{**changes, "callbacks": [*others, watch]})
+    return Timed(returned, watch.seconds)
+
+
+def _stopwatch(model: Any) -> Any:
+    """A callback that takes the time from the start of training, or of what it is, to its end."""
+    kerases = seams.loaded_keras()
+    keras = next(each for each in kerases if isinstance(model, each.Model))
+
+    class Stopwatch(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+        """`seconds`: that the last call took."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.seconds = 0.0
+            self._depth = 0
+            self._began = 0.0
+
+        def _begin(self, logs: Any = None) -> None:
+            # A `fit` validates in between.
+            if not self._depth:
+                self._began = time.perf_counter()
+            self._depth += 1
+
+        def _end(self, logs: Any = None) -> None:
+            self._depth -= 1
+            if not self._depth:
+                self.seconds = time.perf_counter() - self._began
+
+        on_train_begin = on_test_begin = on_predict_begin = _begin
+        on_train_end = on_test_end = on_predict_end = _end
+
+    return Stopwatch()
 
 
 def has_dataset(call: ModelCall) -> bool:
@@ -245,7 +290,7 @@ class Fit:
     def __call__(self) -> Any:
         before = self._exchange(self._settings)
         try:
-            return call_again(self._call, **self._changes)
+            return timed_again(self._call, **self._changes)
         finally:
             self._settings = self._exchange(before)
 

@@ -169,7 +169,7 @@ print(model.count_params())
         learns = call.method == "fit"
         present = Way(
             f"batches of {evidence['batch_size']}",
-            lambda: _trials.call_again(call, **changes),
+            lambda: _trials.timed_again(call, **changes),
             _trials.fixed_seed,
             _trials.results,
         )
@@ -223,7 +223,7 @@ def _with_batches(call: ModelCall, changes: dict[str, Any], size: int) -> Way:
         note = "another batch size trains the model in another way; the results are not the same"
     return Way(
         f"batches of {size}",
-        lambda: _trials.call_again(call, **{**changes, "batch_size": size}),
+        lambda: _trials.timed_again(call, **{**changes, "batch_size": size}),
         _trials.fixed_seed,
         _trials.results,
         note=note,
