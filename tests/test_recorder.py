@@ -389,6 +389,21 @@ def test_keras_calls(tmp_path: Path) -> None:
     assert (predict.calls, predict.rows, predict.batch_size) == (3, 3, 1)
 
 
+def test_stages_that_keras_makes_are_not_the_users(tmp_path: Path) -> None:
+    x = np.ones((64, 4), "float32")
+    with recording(tmp_path) as so_far:
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(x, x[:, :1], batch_size=16, verbose=0)  # arrays
+        rows = tf.data.Dataset.from_tensor_slices((x, x[:, :1]))
+        model.fit(rows.map(lambda *row: row).batch(16), verbose=0)  # own pipeline
+        found = so_far().iterations
+    [arrays], [own] = at(found, "arrays"), at(found, "own pipeline")
+    assert "Map" in {stage.kind for stage in arrays.stages}
+    assert not any(stage.site for stage in arrays.stages)
+    assert {"Map", "Batch"} <= {stage.kind for stage in own.stages if stage.site}
+
+
 def test_callbacks_of_the_user(tmp_path: Path) -> None:
     class Counts(keras.callbacks.Callback):  # type: ignore[misc]
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # callback

@@ -123,14 +123,16 @@ class Context:
         for child in list(self.children.values()):
             yield from child.subtree()
 
+    def nearest(self, kind: str) -> Context | None:
+        """This node, or the nearest above it, of `kind`."""
+        node: Context | None = self
+        while node is not None and node.kind != kind:
+            node = node.parent
+        return node
+
     def within(self, kind: str) -> bool:
         """Whether this node or one above it is of `kind`."""
-        node: Context | None = self
-        while node is not None:
-            if node.kind == kind:
-                return True
-            node = node.parent
-        return False
+        return self.nearest(kind) is not None
 
     def own_times(self) -> Iterator[tuple[Place, str, int]]:
         """Own nanoseconds in this node by place and part."""

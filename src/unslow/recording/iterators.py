@@ -90,7 +90,11 @@ class Iterators:
             except BaseException as error:
                 hide_caller(error)
                 raise
-            self._made_at[dataset] = self._clock.sites.place()
+            place = self._clock.sites.place()
+            keras = self._clock.threads[get_ident()].context.nearest(KERAS)
+            # What a method of Keras puts around its arrays is none of the user's stages.
+            if keras is None or keras.place != place:
+                self._made_at[dataset] = place
 
         return self._clock.disguise(init)
 
