@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 SHARE = 0.3
 LOOP_SHARE = 0.6
-LEAST_RUN_SHARE = 0.1
 LEAST_WALL_SHARE = 0.05
 
 
@@ -236,5 +235,5 @@ def _long(recording: Recording, wait: _waits.Wait) -> _waits.Wait | None:
         return None
     if wait.seconds >= SHARE * run:
         return replace(wait, whole=run, whole_name="the run after its start")
-    least = max(LOOP_SHARE * wait.whole, LEAST_RUN_SHARE * run)
-    return wait if wait.site.function != "<module>" and wait.seconds >= least else None
+    large = wait.seconds >= LOOP_SHARE * wait.whole
+    return wait if wait.site.function != "<module>" and large else None
