@@ -94,12 +94,14 @@ def _loop_waits(recording: Recording) -> Iterator[Wait]:
         if not any(row.elements or row.iterators for row in group):
             continue
         seconds = sum(row.wait_seconds for row in group)
+        # How long threads sleep at an iterator's end says nothing of how it was read.
+        ending = sum(row.end_seconds for row in group)
         yield Wait(
             site,
             seconds,
             sum(row.bridge_seconds for row in group),
             sum(row.elements for row in group),
-            max(function_seconds(recording, site), seconds),
+            max(function_seconds(recording, site) - ending, seconds),
             f"the time at the lines of {site.function}()",
             tuple(group),
         )
