@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -56,6 +57,27 @@ def busy(milliseconds: float, result: Any = 1.0) -> Any:
 def trial(*ways: Way, **more: Any) -> Trial:
     present = Way("as it is", lambda: busy(3), safety="safe")
     return Trial(present, ways, "numbers", **more)
+
+
+def test_what_is_drawn_is_fixed_where_results_are_compared_and_not_where_they_are_timed() -> None:
+    drawn = random.Random(0)
+    calls = {"fixed": 0, "runs": 0}
+
+    def fixed() -> None:
+        drawn.seed(0)
+        calls["fixed"] += 1
+
+    def draw() -> Any:
+        calls["runs"] += 1
+        return busy(3, drawn.random())
+
+    present = Way("as it is", draw, fixed=fixed)
+    (outcome,) = run_trial(
+        Trial(present, (Way("other", draw, fixed=fixed),), "numbers"), 0.5, lambda way, limit: None
+    )
+    assert isinstance(outcome, Outcome) and outcome.alternative.proof is not None
+    assert outcome.alternative.proof.equal is True
+    assert calls["fixed"] == 3 and calls["runs"] >= 3 + 2 * 5
 
 
 def test_each_way_is_measured_and_compared() -> None:

@@ -42,14 +42,16 @@ class Way:
 
     `run` does the work on the captured inputs and returns its results, as `Timed` where a part of
     its time is not to count; it is called many times. `before` is called before each run and is not
-    timed: it undoes what a run leaves behind, such as traces. `results` is not timed either: it
-    turns what `run` returned into what the present way's `results` gives. `prepares`: the first run
-    builds something (a trace, an XLA program, a session) that the program would have to build once
-    as well, and whose time is taken off the gain. `yardstick`: it shows what part of the time is
-    what, and is nothing that the program could do instead. A way that is also one of the source's
-    alternatives has that one's `name`, and so gets its edits. `draws`: asked after the first run;
-    its random numbers are others than the present way's by its nature, also where those are always
-    the same, if this gives any. Then these are compared, and not the results of `run`.
+    timed: it undoes what a run leaves behind, such as traces. `fixed` is called then too, in runs
+    whose results are compared: it makes what is drawn at random the same each time, and may cost
+    what comes next more than the program paid. `results` is not timed either: it turns what `run`
+    returned into what the present way's `results` gives. `prepares`: the first run builds something
+    (a trace, an XLA program, a session) that the program would have to build once as well, and
+    whose time is taken off the gain. `yardstick`: it shows what part of the time is what, and is
+    nothing that the program could do instead. A way that is also one of the source's alternatives
+    has that one's `name`, and so gets its edits. `draws`: asked after the first run; its random
+    numbers are others than the present way's by its nature, also where those are always the same,
+    if this gives any. Then these are compared, and not the results of `run`.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Way:
     prepares: bool = False
     yardstick: bool = False
     draws: Callable[[], Draws | None] | None = None
+    fixed: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)

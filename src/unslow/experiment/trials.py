@@ -293,8 +293,9 @@ def _run(way: Way, state: State | None, limit: float) -> _Run:
         state.save()
 
     def once() -> tuple[Any, float]:
-        if way.before is not None:
-            way.before()
+        for prepare in (way.before, way.fixed):
+            if prepare is not None:
+                prepare()
         began = time.perf_counter()
         returned = way.run()
         spent = time.perf_counter() - began

@@ -293,10 +293,10 @@ def _call_trial(finding: Finding, call: ModelCall) -> Trial:
     steps = min(_trials.steps_within(_trials.SECONDS, call, each), known)
     ways = [_switched.Model(call, _trials.shortened(call, steps), eager) for eager in (True, False)]
     present, compiled = (each.run for each in ways)
-    fixed, results = _trials.fixed_seed, _trials.results
+    results, fixed, note = _trials.results, _trials.fixed_seed, _note(COMPILED)
     return Trial(
-        Way("op by op", present, fixed, results),
-        (Way(WITHOUT, compiled, fixed, results, note=_note(COMPILED), prepares=True),),
+        Way("op by op", present, results=results, fixed=fixed),
+        (Way(WITHOUT, compiled, results=results, note=note, prepares=True, fixed=fixed),),
         _trials.what(call, steps),
         functions=_trials.user_functions(call),
         state=True,

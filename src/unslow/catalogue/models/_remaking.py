@@ -72,10 +72,6 @@ class Remaking:
 
         return cls(make, make, call, _learns(call))
 
-    def before(self) -> None:
-        """Draw the same random numbers in each run."""
-        _trials.fixed_seed()
-
     def again(self) -> Any:
         """The present way."""
         return self._used(self._make())

@@ -244,9 +244,9 @@ def several_steps(call: ModelCall, changes: dict[str, Any], at_once: int) -> Way
     return Way(
         SEVERAL_STEPS.format(at_once),
         Fit(call, changes, at_once),
-        fixed_seed,
-        results,
+        results=results,
         note=SEVERAL_STEPS_NOTE,
+        fixed=fixed_seed,
     )
 
 

@@ -170,8 +170,8 @@ print(model.count_params())
         present = Way(
             f"batches of {evidence['batch_size']}",
             lambda: _trials.timed_again(call, **changes),
-            _trials.fixed_seed,
-            _trials.results,
+            results=_trials.results,
+            fixed=_trials.fixed_seed,
         )
         larger = USUAL_BATCH if learns else LARGE_BATCH
         ways = [] if _trials.has_dataset(call) else [_with_batches(call, changes, larger)]
@@ -224,9 +224,9 @@ def _with_batches(call: ModelCall, changes: dict[str, Any], size: int) -> Way:
     return Way(
         f"batches of {size}",
         lambda: _trials.timed_again(call, **{**changes, "batch_size": size}),
-        _trials.fixed_seed,
-        _trials.results,
+        results=_trials.results,
         note=note,
+        fixed=_trials.fixed_seed,
     )
 
 

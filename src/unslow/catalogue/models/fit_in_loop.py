@@ -244,13 +244,13 @@ def _one_fit(call: ModelCall, times: int, share: float) -> Trial:
         return {name: [value for each in told for value in each[name]] for name in told[0]}
 
     return Trial(
-        present=Way(f"{times} calls of fit", one_by_one, _trials.fixed_seed),
+        present=Way(f"{times} calls of fit", one_by_one, fixed=_trials.fixed_seed),
         ways=(
             Way(
                 "one fit with epochs",
                 lambda: fit(times),
-                _trials.fixed_seed,
                 note="what happens between the epochs goes into a callback's `on_epoch_end`",
+                fixed=_trials.fixed_seed,
             ),
         ),
         inputs=f"{times} epochs of your data, in one order",
@@ -285,14 +285,14 @@ def _compiled_steps(calls: list[ModelCall], share: float) -> Trial:
         model.reset_metrics()
 
     return Trial(
-        present=Way("train_on_batch", one_by_one, _trials.fixed_seed, results),
+        present=Way("train_on_batch", one_by_one, results=results, fixed=_trials.fixed_seed),
         ways=(
             Way(
                 "a compiled training step",
                 compiled,
-                _trials.fixed_seed,
-                results,
+                results=results,
                 note="`model.train_step` in a tf.function; metrics are read when they are needed",
+                fixed=_trials.fixed_seed,
             ),
         ),
         inputs=f"{len(calls)} of your batches",

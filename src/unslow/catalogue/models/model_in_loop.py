@@ -294,10 +294,18 @@ print(len(scores))
             present=Way(
                 f"a model {VERBS[method]} each time",
                 remaking.again,
-                remaking.before,
-                remaking.results,
+                results=remaking.results,
+                fixed=_trials.fixed_seed,
             ),
-            ways=(Way(name, remaking.with_kept, remaking.before, remaking.results, note=note),),
+            ways=(
+                Way(
+                    name,
+                    remaking.with_kept,
+                    results=remaking.results,
+                    note=note,
+                    fixed=_trials.fixed_seed,
+                ),
+            ),
             inputs="a call of yours" if remaking.call else "your model",
             # The finding's cost holds the tracing in those calls, not what they do besides.
             share=1 + max(rest, 0.0) / cost if remaking.call else 1.0,

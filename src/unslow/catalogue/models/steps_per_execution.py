@@ -159,8 +159,8 @@ print(model.count_params())
             present=Way(
                 "one step at a time",
                 _trials.Fit(call, changes, 1),
-                _trials.fixed_seed,
-                _trials.results,
+                results=_trials.results,
+                fixed=_trials.fixed_seed,
             ),
             ways=(_trials.several_steps(call, changes, at_once),),
             inputs=_trials.what(call, steps),
