@@ -13,7 +13,8 @@ np = pytest.importorskip("numpy")
 tf = pytest.importorskip("tensorflow")
 
 from unslow.native import native  # noqa: E402
-from unslow.native.looping import has_loops, seconds_up_to  # noqa: E402
+from unslow.native.looping import seconds_up_to  # noqa: E402
+from unslow.native.ops import has_loops  # noqa: E402
 from unslow.native.seeds import seed_arguments  # noqa: E402
 from unslow.native.standalone import traced  # noqa: E402
 
@@ -60,8 +61,8 @@ def test_loops_end_when_their_time_is_over() -> None:
             total = total + 1.0
         return total
 
-    assert has_loops(translated(steps, NUMBER))
-    assert not has_loops(translated(lambda number: number + 1, NUMBER))
+    assert has_loops(translated(steps, NUMBER).block)
+    assert not has_loops(translated(lambda number: number + 1, NUMBER).block)
     function = native(steps)
     began = time.perf_counter()
     taken = seconds_up_to(0.5, function, [np.int64(10**9)])

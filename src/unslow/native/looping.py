@@ -1,4 +1,4 @@
-"""Loops that the graph runs step by step, and how long a function takes that has some."""
+"""How long a function takes whose loops the graph runs step by step."""
 
 from __future__ import annotations
 
@@ -9,19 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from unslow.native import ops
-from unslow.native.function import Native, Translation
-
-
-def has_loops(translation: Translation) -> bool:
-    """Whether a translation has loops that run in the graph."""
-    return _has_loops(translation.block)
-
-
-def _has_loops(block: ops.Block) -> bool:
-    return any(
-        step.function == ops.WHILE or any(_has_loops(inner) for inner in step.blocks)
-        for step in block.steps
-    )
+from unslow.native.function import Native
 
 
 def seconds_up_to(most: float, function: Native, arguments: Sequence[Any]) -> float:

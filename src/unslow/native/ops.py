@@ -44,6 +44,14 @@ class Step:
     blocks: tuple[Block, ...] = ()
 
 
+def has_loops(block: Block) -> bool:
+    """Whether there are loops in it that the graph runs step by step."""
+    return any(
+        step.function == WHILE or any(has_loops(inner) for inner in step.blocks)
+        for step in block.steps
+    )
+
+
 @dataclass(frozen=True)
 class Unprintable:
     """Stands in a step for what no source can be written of."""

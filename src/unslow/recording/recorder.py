@@ -284,6 +284,7 @@ class Recorder:
             settings=tuple(self._settings.rows()),
             thread_pools=tuple(self._settings.thread_pools()),
             unwatched=tuple(self._all_unwatched()),
+            notes=tuple(dict.fromkeys(_left_in_python())),
         )
 
     def _main_times(self, end: int) -> dict[tuple[Site | None, str], int]:
@@ -399,6 +400,14 @@ class Recorder:
         if seams.loaded("tensorflow") is not None and self._windows.off is not None:
             why = self._windows.off if self._use_windows else "switched off by --no-windows"
             yield Unwatched("what happens inside compiled functions", why)
+
+
+def _left_in_python() -> Iterator[str]:
+    """The NumPy functions that were to become TensorFlow ops and could not, with the reasons."""
+    refusals = getattr(seams.loaded("unslow.native.function"), "refusals", tuple)
+    for function, why in refusals():
+        name = getattr(function, "__name__", type(function).__name__)
+        yield f"{name}() could not become TensorFlow ops: {why}"
 
 
 def _cores() -> int:

@@ -90,12 +90,12 @@ class _Translated:
         import tensorflow as tf
 
         from unslow.native import numpy_function
-        from unslow.native.looping import has_loops
+        from unslow.native.ops import has_loops
 
         tensors = [tf.convert_to_tensor(each) for each in inp]
         specs = [tf.TensorSpec(each.shape, each.dtype) for each in tensors]
         made, translation = native_ops.translated(func, specs)
-        if not self.compiled and has_loops(translation):
+        if not self.compiled and has_loops(translation.block):
             raise Unfit("not run: its loops would go step by step in the graph")
         self.random = self.random or bool(translation.seeds)
         return numpy_function(made, tensors, Tout, jit_compile=self.compiled, fallback=False)

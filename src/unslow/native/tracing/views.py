@@ -144,7 +144,9 @@ def _numbers_taken(whole: Any, key: tuple[Part, ...]) -> tuple[Any, tuple[Part, 
     index = [(axis, from_start(number, all_sizes[axis])) for axis, number in taken]
     if [axis for axis, _ in index] == list(range(len(index))) and len(index) > 1:
         numbers = ops.call("tf.stack", [_as_int64(number) for _, number in index])
-        return ops.call("tf.gather_nd", whole, numbers), tuple(left)
+        # The gradient of an index without a first axis cannot be taken.
+        found = ops.call("tf.gather_nd", whole, ops.call("tf.expand_dims", numbers, 0))
+        return ops.call("tf.squeeze", found, axis=[0]), tuple(left)
     for axis, number in reversed(index):
         whole = ops.call("tf.gather", whole, number, axis=axis)
     return whole, tuple(left)

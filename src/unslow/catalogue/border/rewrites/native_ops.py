@@ -54,12 +54,12 @@ def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
     except Untranslatable as error:
         yield Rewrite(NAME, _raises(error), in_python=False, each=True)
         return
-    from unslow.native.looping import has_loops
+    from unslow.native.ops import has_loops
     from unslow.native.seeds import seed_arguments
 
     random = bool(translation.seeds)
     seeds = seed_arguments(translation) if random else ()
-    looping = _Looping(function, each) if has_loops(translation) else None
+    looping = _Looping(function, each) if has_loops(translation.block) else None
 
     def rewrite(
         name: str, made: Callable[..., Any], one: bool = False, check: Any = None
