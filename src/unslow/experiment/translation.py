@@ -141,7 +141,7 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> BridgeCal
     single = not isinstance(returned, (list, tuple))
     results = [np.asarray(each) for each in ([returned] if single else returned)]
     outputs = tuple((each.dtype, each.shape) for each in results)
-    return BridgeCall(function, arguments, outputs=outputs, single=single)
+    return BridgeCall(function, tuple(_copies(arguments)), outputs=outputs, single=single)
 
 
 def _copies(arguments: tuple[Any, ...]) -> list[Any]:
