@@ -284,6 +284,29 @@ def branched(image: Any, at: Any) -> Any:
     return np.array([total, (image * 3).max(), (image * 2).sum()])
 
 
+def turned(image: Any, at: Any) -> Any:
+    image = image.copy()
+    if at > 3:
+        image = image[::-1]
+        image[0] = 7 // (at - 3)
+    elif at != 0:
+        image[at] = 9 % at
+    return image
+
+
+def test_branches_are_vectorised_and_compiled() -> None:
+    images, places = np.stack([IMAGE + number for number in range(4)]), np.array([0, 3, 4, 5])
+    wanted = np.stack([turned(i, p) for i, p in zip(images, places, strict=True)])
+    made = native(turned)
+
+    def batch(images: Any, places: Any) -> Any:
+        return tf.vectorized_map(lambda row: made(*row), (images, places))
+
+    for jit in (True, False):
+        found = tf.function(batch, autograph=False, jit_compile=jit)(images, places)
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_what_a_branch_or_a_loop_computes_stays_in_it() -> None:
     image = np.round(IMAGE * 4)  # whole numbers: sums in any order are the same
     for at in (0, 3, 7):

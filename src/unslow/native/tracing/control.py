@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from unslow.native import ops
-from unslow.native.tracing import merging
+from unslow.native.tracing import merging, surroundings
 from unslow.native.tracing.array import Array, is_traced, read, to_python
 from unslow.native.tracing.merging import Raw, Template, merged, note_sharing
 from unslow.native.tracing.state import Key, Storage, Undefined, isolated, put, session
@@ -83,7 +83,9 @@ def branch(test: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> 
     """The result of `then` or of `otherwise`, with all that either changes."""
     if not is_traced(test):
         return then() if test else otherwise()
+    loops = ops.loops()
     courses = [tried(functools.partial(_course, function)) for function in (then, otherwise)]
+    looping = ops.loops() > loops
     results, changes = zip(*courses, strict=True)
     keys = list(dict.fromkeys([*changes[0], *changes[1]]))
     template = merged(results[0], results[1], "a value")
@@ -108,6 +110,9 @@ def branch(test: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> 
         # Nobody runs this graph: to trace the arms again, each within each, would take long.
         slots = [slot for each in (template, *templates.values()) for slot in each.slots()]
         tensors = [ops.placeholder(slot.dtype, slot.shape) for slot in slots]
+    elif not looping and _selects([template, *templates.values()]):
+        arms = zip(traced(then)(), traced(otherwise)(), strict=True)
+        tensors = [ops.call("tf.where", read(test), *pair) for pair in arms]
     else:
         tensors = ops.cond(read(test), traced(then), traced(otherwise))
     result = template.build(tensors)
@@ -117,6 +122,17 @@ def branch(test: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> 
         slots += templates[key].slots()
     note_sharing(slots, _identity(keys))
     return result
+
+
+def _selects(templates: list[Template]) -> bool:
+    """Whether both arms are to run, and the results of one to be taken.
+
+    `tf.vectorized_map` would run each arm on its rows alone. XLA does not know how many those are,
+    and in its ops no arm fails on rows that are not its own.
+    """
+    slots = [slot for template in templates for slot in template.slots()]
+    known = all(tf.TensorShape(slot.shape).is_fully_defined() for slot in slots)
+    return known and surroundings.compiled() and surroundings.vectorised()
 
 
 def loop(test: Callable[[], Any], body: Callable[[], None]) -> None:
