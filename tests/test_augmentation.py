@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "augment.py"
 BRIDGE = "tf.numpy_function(augment, [image, seed], tf.float32)"
 OPS = (
     "__import__('unslow').numpy_function(augment, [image, seed], tf.float32, "
-    'random="distribution")'
+    'random="distribution", jit_compile=True)'
 )
 DRAWS = 48
 

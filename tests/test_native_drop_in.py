@@ -177,98 +177,13 @@ def test_a_file_with_the_name_of_a_module(
     assert sys.modules["random"] is random and "def double(x)" in capsys.readouterr().out
 
 
-def walk(image: Any, seed: Any) -> Any:
-    """A loop that a graph would run step by step."""
-    row, column = 0, seed % 5
-    for _ in range(100):
-        row, column = (row + 1) % 6, (column + row) % 5
-        image[row, column] = 0.5 * image[row, column] + 1
-    return image
-
-
-IMAGE = np.random.default_rng(0).random((6, 5)).astype(np.float32)
-
-
-def _for_xla(graph: Any) -> bool:
-    """Whether there is a function in a graph that XLA compiles."""
-    functions = graph.as_graph_def().library.function
-    return any(each.attr["_XlaMustCompile"].b for each in functions)
-
-
-def _walked(image: Any, seed: Any, **options: Any) -> Any:
-    return unslow.numpy_function(walk, [image, seed], tf.float32, fallback=False, **options)
-
-
-def test_loops_are_compiled_by_xla_unless_told_otherwise() -> None:
-    expected = walk(IMAGE.copy(), 3)
-    specs = tf.TensorSpec([6, 5], tf.float32), tf.TensorSpec([], tf.int64)
-    for options, compiled in (({}, True), ({"jit_compile": False}, False)):
-        made = tf.function(lambda *given, told=options: _walked(*given, **told), autograph=False)
-        concrete = made.get_concrete_function(*specs)
-        assert _for_xla(concrete.graph) is compiled
-        found = concrete(tf.constant(IMAGE), tf.constant(3, tf.int64))
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
-    # Outside of graphs, too.
-    np.testing.assert_allclose(_walked(IMAGE, np.int64(3)).numpy(), expected, rtol=1e-6)
-
-
-def test_without_loops_or_with_open_shapes_xla_is_not_used() -> None:
-    def doubled(image: Any, seed: Any) -> Any:
-        return image * 2 + seed.astype(np.float32)
-
-    fixed, number = tf.TensorSpec([6, 5], tf.float32), tf.TensorSpec([], tf.int64)
-    for function, spec in ((doubled, fixed), (walk, tf.TensorSpec([None, 5], tf.float32))):
-
-        def bridged(*given: Any, function: Any = function) -> Any:
-            return unslow.numpy_function(function, given, tf.float32, fallback=False)
-
-        concrete = tf.function(bridged, autograph=False).get_concrete_function(spec, number)
-        assert not _for_xla(concrete.graph)
-        found = concrete(tf.constant(IMAGE), tf.constant(3, tf.int64))
-        expected = function(IMAGE.copy(), np.int64(3))
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
-
-
-def test_loops_with_ops_that_xla_does_not_know_run_in_the_graph() -> None:
-    def grown(values: Any) -> Any:
-        total = values[0] * 0
-        while total < 19:
-            total = total + np.abs(np.linalg.det(values.reshape(2, 2))) + 1
-        return total
-
-    given = np.array([1.0, 2.0, 3.0, 5.0], np.float32)
-
-    def bridged(values: Any) -> Any:
-        return unslow.numpy_function(grown, [values], tf.float32, fallback=False)
-
-    made = tf.function(bridged, autograph=False)
-    concrete = made.get_concrete_function(tf.TensorSpec([4], tf.float32))
-    assert not _for_xla(concrete.graph)
-    assert not [why for function, why in refusals() if function is grown]
-    np.testing.assert_allclose(concrete(tf.constant(given)).numpy(), grown(given), rtol=1e-5)
-
-
-def test_what_xla_compiles_by_itself_is_vectorised_mapped_and_saved(tmp_path: Path) -> None:
-    seeds = np.arange(4)
-    rows = np.stack([IMAGE + number for number in range(4)]).astype(np.float32)
-    expected = np.stack([walk(row.copy(), seed) for row, seed in zip(rows, seeds, strict=True)])
-    mapped = tf.function(lambda *given: tf.vectorized_map(lambda row: _walked(*row), given))
-    np.testing.assert_allclose(mapped(rows, seeds).numpy(), expected, rtol=1e-6)
-    pipeline = tf.data.Dataset.from_tensor_slices((rows, seeds)).map(_walked).batch(4)
-    np.testing.assert_allclose(next(iter(pipeline)).numpy(), expected, rtol=1e-6)
-
-    module = tf.Module()
-    specs = [tf.TensorSpec([6, 5], tf.float32), tf.TensorSpec([], tf.int64)]
-    module.run = tf.function(_walked, input_signature=specs, autograph=False)
-    tf.saved_model.save(module, str(tmp_path / "saved"))
-    again = tf.saved_model.load(str(tmp_path / "saved")).run(rows[1], seeds[1])
-    np.testing.assert_allclose(again.numpy(), expected[1], rtol=1e-6)
-
-
-def test_loops_that_set_single_places_have_gradients() -> None:
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_single_element_has_a_gradient(jit_compile: bool) -> None:
+    made = native(lambda image, at: image[at, at - 1] * 2, jit_compile=jit_compile)
+    image = tf.constant(np.ones((3, 3), np.float32))
     with tf.GradientTape() as tape:
-        image = tf.constant(IMAGE)
         tape.watch(image)
-        total = tf.reduce_sum(native(walk)(image, tf.constant(3, tf.int64)))
-    slope = walk(np.ones_like(IMAGE) + IMAGE, 3) - walk(IMAGE.copy(), 3)
-    np.testing.assert_allclose(tape.gradient(total, image).numpy(), slope, rtol=1e-4, atol=1e-6)
+        found = made(image, tf.constant(2, tf.int64))
+    wanted = np.zeros((3, 3))
+    wanted[2, 1] = 2
+    np.testing.assert_array_equal(tape.gradient(found, image).numpy(), wanted)

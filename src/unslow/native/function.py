@@ -22,7 +22,6 @@ from unslow.native.tracing.dtypes import cast, checked
 from unslow.native.tracing.sequences import ArrayList
 from unslow.native.tracing.sequences import Sequence as Lazy
 from unslow.native.tracing.state import tracing
-from unslow.native.tracing.surroundings import any_op_will_do
 from unslow.native.tracing.views import as_tensor
 from unslow.native.untranslatable import Untranslatable
 
@@ -66,23 +65,17 @@ class Native(Protocol):
 
 
 def _translation(made: Native, random: Random, args: Any, kwargs: Any) -> Translation:
-    """The translation for these arguments; why there is none is noted."""
-    try:
-        found = _untold(made, random, args, kwargs)
-    except Untranslatable as error:
-        made.refusal = _note(made.native_function, error)
-        raise
-    made.refusal = None
-    return found
-
-
-def _untold(made: Native, random: Random, args: Any, kwargs: Any) -> Translation:
     block = ops.Block()
     inputs: list[Any] = []
     function = made.native_function
-    with tracing(random) as session, ops.recorded(block):
-        given = _arrays(args, inputs), _arrays(kwargs, inputs)
-        structure = _whole(lambda: _tensors(call(function, given[0], given[1])))
+    try:
+        with tracing(random) as session, ops.recorded(block):
+            given = _arrays(args, inputs), _arrays(kwargs, inputs)
+            structure = _whole(lambda: _tensors(call(function, given[0], given[1])))
+    except Untranslatable as error:
+        made.refusal = _note(function, error)
+        raise
+    made.refusal = None
     block.parameters = inputs
     block.results = [each for each in tf.nest.flatten(structure) if tf.is_tensor(each)]
     name = getattr(function, "__name__", "translated")
@@ -114,7 +107,7 @@ def _parameters(function: Callable[..., Any], count: int) -> list[str]:
     return plain
 
 
-def _made(function: Callable[..., Any], random: Random, jit_compile: bool | None) -> Native:
+def _made(function: Callable[..., Any], random: Random, jit_compile: bool) -> Native:
     """The function on tensors that is made of one on arrays."""
     if random not in (None, "distribution"):
         raise ValueError(f'random is None or "distribution", not {random!r}')
@@ -129,11 +122,7 @@ def _made(function: Callable[..., Any], random: Random, jit_compile: bool | None
         return _translation(made, random, args, kwargs)
 
     def inline(*args: Any, **kwargs: Any) -> Any:
-        translation = translate(*args, **kwargs)
-        if jit_compile is None and _is_for_xla(translation):
-            found = _by_xla(lambda *a, **k: _untold(made, random, a, k).structure, args, kwargs)
-            return translation.structure if found is None else found
-        return translation.structure
+        return translate(*args, **kwargs).structure
 
     compiled = tf.function(inline, autograph=False, jit_compile=jit_compile)
 
@@ -142,8 +131,7 @@ def _made(function: Callable[..., Any], random: Random, jit_compile: bool | None
             return inline(*args, **kwargs)
         args, kwargs = tf.nest.map_structure(_as_tensor, (args, kwargs))
         if not all(map(_is_hashable, tf.nest.flatten((args, kwargs)))):
-            fixed, tensors = _of_tensors(inline, args, kwargs)
-            return tf.function(fixed, autograph=False, jit_compile=jit_compile)(*tensors)
+            return _with_fixed(inline, jit_compile, args, kwargs)
         return compiled(*args, **kwargs)
 
     functools.update_wrapper(run, function)
@@ -178,8 +166,8 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
-def _of_tensors(function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, list[Any]]:
-    """The function as one of the tensors among these arguments alone, and those tensors."""
+def _with_fixed(inline: Callable[..., Any], jit_compile: bool, args: Any, kwargs: Any) -> Any:
+    """A call with arguments that `tf.function` cannot tell apart: it is compiled for them alone."""
     values = tf.nest.flatten((args, kwargs))
     places = [place for place, each in enumerate(values) if tf.is_tensor(each)]
 
@@ -188,37 +176,10 @@ def _of_tensors(function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[A
         for place, tensor in zip(places, tensors, strict=True):
             given[place] = tensor
         again = tf.nest.pack_sequence_as((args, kwargs), given)
-        return function(*again[0], **again[1])
+        return inline(*again[0], **again[1])
 
-    return fixed, [values[place] for place in places]
-
-
-def _is_for_xla(translation: Translation) -> bool:
-    """Whether ops would be far slower without XLA, which runs loops as machine code.
-
-    For each new shape XLA compiles anew, so the shapes must be known.
-    """
-    return (
-        ops.has_loops(translation.block)
-        and all(each.shape.is_fully_defined() for each in translation.inputs)
-        and any_op_will_do()
-        and tf.compat.v1.executing_eagerly_outside_functions()
-    )
-
-
-def _by_xla(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """What a function returns, compiled by XLA; `None` where XLA does not know one of its ops."""
-    args, kwargs = tf.nest.map_structure(_as_tensor, (args, kwargs))
-    fixed, given = _of_tensors(function, args, kwargs)
-    compiled = tf.function(fixed, autograph=False, jit_compile=True)
-    tensors = [tf.convert_to_tensor(each) for each in given]
-    specs = [tf.TensorSpec(each.shape, each.dtype) for each in tensors]
-    try:
-        with tf.init_scope():
-            compiled.experimental_get_compiler_ir(*specs)(stage="hlo")
-    except (Untranslatable, tf.errors.OpError, ValueError, TypeError):
-        return None
-    return compiled(*tensors)
+    compiled = tf.function(fixed, autograph=False, jit_compile=jit_compile)
+    return compiled(*[values[place] for place in places])
 
 
 def array_from(tensor: Any) -> Any:
@@ -281,30 +242,24 @@ def _dtype(value: Array) -> Any:
 
 @overload
 def native(
-    func: Callable[..., Any], *, random: Random = None, jit_compile: bool | None = False
+    func: Callable[..., Any], *, random: Random = None, jit_compile: bool = False
 ) -> Native: ...
 
 
 @overload
 def native(
-    *, random: Random = None, jit_compile: bool | None = False
+    *, random: Random = None, jit_compile: bool = False
 ) -> Callable[[Callable[..., Any]], Native]: ...
 
 
 def native(
-    func: Callable[..., Any] | None = None,
-    *,
-    random: Random = None,
-    jit_compile: bool | None = False,
+    func: Callable[..., Any] | None = None, *, random: Random = None, jit_compile: bool = False
 ) -> Any:
     """A function on NumPy arrays as a function on tensors, made of TensorFlow's ops.
 
     The ops have NumPy's dtypes, shapes and values. Also a decorator. `random="distribution"`
     lets NumPy's random numbers become TensorFlow's: other numbers of the same distribution.
-    `jit_compile`: whether the ops are compiled by XLA, which fuses them; it has no kernels for
-    some, and no gradient of some loops. With `None` they are where there are loops among them,
-    the shapes of the tensors are known, and XLA knows the ops: without it, a graph runs loops
-    slower than Python does.
+    `jit_compile`: the ops are compiled by XLA, which fuses them; it has no kernels for some.
     Calling the result raises `Untranslatable` for what cannot be said in ops, naming the line.
     """
     if func is None:
@@ -321,15 +276,14 @@ def numpy_function(
     name: str | None = None,
     *,
     random: Random = None,
-    jit_compile: bool | None = None,
+    jit_compile: bool = False,
     fallback: bool = True,
 ) -> Any:
     """`tf.numpy_function`, as TensorFlow ops wherever the function can be said in them.
 
     What cannot is called through `tf.numpy_function`, and the reason is kept in
     `native.refusals()`; with `fallback=False` it raises `Untranslatable` instead. `random` and
-    `jit_compile` are those of `native`. By default loops are compiled by XLA, as there is no
-    gradient of what stands here otherwise.
+    `jit_compile` are those of `native`.
     """
     # AutoGraph would rewrite the translator itself.
     plainly = tf.autograph.experimental.do_not_convert(_numpy_function)
