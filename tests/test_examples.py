@@ -27,7 +27,7 @@ ARGUMENTS = {
     "serve": ("--requests", "60", "--drawings", "1000"),
     "train": ("--steps", "60", "--epochs", "15"),
 }
-BUDGET = {"resize_argmax": "10", "serve": "10"}
+BUDGET = {"resize_argmax": "10", "serve": "25"}
 """Enough of each example, and of experiments, to see what is tried."""
 
 pytestmark = pytest.mark.tensorflow

@@ -31,7 +31,9 @@ MOST_BYTES = 2**26
 """Bytes of the arguments of one op that are kept."""
 
 REPEATED_BYTES = 2**25
-"""Bytes of the arguments of all ops that are kept as what loops over datasets do."""
+REPEATED_OPS = 64
+"""Bytes of the arguments of all ops that are kept as what loops over datasets do; op types that
+are kept of one place."""
 
 SLOW_OP = 100_000
 """Nanoseconds from which looking at an op's arguments costs nothing in comparison."""
@@ -156,7 +158,7 @@ class EagerOps:
     def _keep_repeated(self, args: tuple[Any, ...], key: tuple[int, int, str]) -> None:
         """Keep a call of an op that a loop over a dataset may do with each element."""
         samples, place = self._clock.samples, (key[0], key[1])
-        if not samples.has(DatasetMade) or not samples.wants(RepeatedOp, place):
+        if not samples.has(DatasetMade) or not samples.wants(RepeatedOp, place, REPEATED_OPS):
             return
         call, size = RepeatedOp(args[1], args), size_of(args[3:])
         if not call.has_state and self._repeated_bytes + size <= REPEATED_BYTES:

@@ -53,6 +53,9 @@ WRITE_EVERY = 3.0
 LONGEST_STOP = 30.0
 """Seconds to wait for the recorder's thread at the end; the profiler may be collecting."""
 
+MOST_NOTES = 10
+"""Functions that are told not to have become TensorFlow ops."""
+
 WRITE_SHARE = 0.005
 """The part of the run that writing the recording may take."""
 
@@ -284,7 +287,7 @@ class Recorder:
             settings=tuple(self._settings.rows()),
             thread_pools=tuple(self._settings.thread_pools()),
             unwatched=tuple(self._all_unwatched()),
-            notes=tuple(dict.fromkeys(_left_in_python())),
+            notes=tuple(dict.fromkeys(_left_in_python()))[:MOST_NOTES],
         )
 
     def _main_times(self, end: int) -> dict[tuple[Site | None, str], int]:

@@ -79,7 +79,8 @@ def timed_again(call: ModelCall, **changes: Any) -> Any:
     watch = _stopwatch(call.model)
     others = given if isinstance(given, (list, tuple)) else [] if given is None else [given]
     returned = call_again(call, **{**changes, "callbacks": [*others, watch]})
-    return Timed(returned, watch.seconds)
+    # A model with a `fit` of its own may not ask its callbacks.
+    return Timed(returned, watch.seconds) if watch.seconds else returned
 
 
 def _stopwatch(model: Any) -> Any:
@@ -88,7 +89,7 @@ def _stopwatch(model: Any) -> Any:
     keras = next(each for each in kerases if isinstance(model, each.Model))
 
     class Stopwatch(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
-        """`seconds`: that the last call took."""
+        """`seconds`: that this took in all."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -105,7 +106,7 @@ def _stopwatch(model: Any) -> Any:
         def _end(self, logs: Any = None) -> None:
             self._depth -= 1
             if not self._depth:
-                self.seconds = time.perf_counter() - self._began
+                self.seconds += time.perf_counter() - self._began
 
         on_train_begin = on_test_begin = on_predict_begin = _begin
         on_train_end = on_test_end = on_predict_end = _end

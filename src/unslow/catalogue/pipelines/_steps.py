@@ -76,11 +76,8 @@ class OpByOp(Step):
 
     @property
     def told(self) -> str:
-        return (
-            "the loop's op run with each"
-            if len(self.ops) == 1
-            else (f"the loop's {len(self.ops)} ops run with each")
-        )
+        what = "op" if len(self.ops) == 1 else f"{len(self.ops)} ops"
+        return f"the loop's {what} run with each"
 
     def __call__(self, element: Any) -> None:
         for op in self.ops:
@@ -107,19 +104,19 @@ def evidence(recording: Recording, wait: Wait, share: float = 1.0) -> dict[str, 
         told = {
             **_line(longest.site),
             "calls": round(wait.elements * share),
-            "seconds": min(sum(op.seconds for op, _ in ops), wait.work) * share,
-            "ops": _by_line(ops),
+            "ops": _by_line(ops, share),
         }
     return {"step": {**told, "work_seconds": wait.work * share}}
 
 
-def _by_line(ops: list[tuple[OpCount, int]]) -> list[dict[str, Any]]:
-    """How many times a line runs an op type with each element, at all its places together."""
+def _by_line(ops: list[tuple[OpCount, int]], share: float) -> list[dict[str, Any]]:
+    """How often a line runs an op type with each element, and how long that took in all."""
     found: dict[Any, dict[str, Any]] = {}
     for op, times in ops:
-        line = {**_line(op.site), "op": op.op}
-        told = found.setdefault((line_key(op.site), op.op), {**line, "times": 0})
+        line = {**_line(op.site), "op": op.op, "times": 0, "seconds": 0.0}
+        told = found.setdefault((line_key(op.site), op.op), line)
         told["times"] += times
+        told["seconds"] += op.seconds * share
     return list(found.values())
 
 
@@ -132,15 +129,19 @@ def captured_step(finding: Finding, samples: Samples, share: float = 1.0) -> Ste
     told = finding.evidence.get("step")
     if told is None:
         return None
-    ops = told.get("ops")
-    part = "graph" if ops is None else "eager"
-    claim = Claim(told["path"], told["line"], part, told["seconds"] * share, told["cell"])
     work, count = told["work_seconds"] * share, round(told["calls"] * share)
-    if ops is not None:
-        kept = [call for each in ops for call in _kept(each, samples)]
-        return OpByOp(claim, work, count, tuple(kept)) if kept else None
+    if "ops" in told:
+        kept = [(each, _kept(each, samples)) for each in told["ops"]]
+        ops = tuple(call for _, calls in kept for call in calls)
+        seconds = min(sum(each["seconds"] for each, calls in kept if calls) * share, work)
+        return OpByOp(_claim(told, "eager", seconds), work, count, ops) if ops else None
     calls = samples.at(FunctionCall, _site(told))
+    claim = _claim(told, "graph", told["seconds"] * share)
     return Compiled(claim, work, count, calls[-1]) if calls else None
+
+
+def _claim(told: dict[str, Any], part: str, seconds: float) -> Claim:
+    return Claim(told["path"], told["line"], part, seconds, told["cell"])
 
 
 def _site(told: dict[str, Any]) -> Site:
