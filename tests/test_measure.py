@@ -52,13 +52,6 @@ def test_first_runs_are_in_no_pair() -> None:
     assert timing.ratio == pytest.approx(2)
 
 
-def test_ways_that_are_warm_are_not_run_to_warm_up() -> None:
-    clock = Clock()
-    ways = clock.way(9.0, 8.0, 7.0, 6.0, 5.0, 0.0), clock.way(1.0)
-    timing = compare(*ways, seconds=15, warm=True, clock=clock)
-    assert (timing.pairs, timing.ratio) == (5, pytest.approx(7))
-
-
 def test_of_a_run_that_tells_its_time_that_time_counts() -> None:
     clock = Clock()
     present, alternative = clock.way(0.5), clock.way(0.3)

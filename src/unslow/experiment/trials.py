@@ -279,8 +279,6 @@ def _measure(
             before_present=present.before,
             before_alternative=way.before,
             after=None if state is None else state.restore,
-            # What fixes random numbers may have thrown away what the first runs had made ready.
-            warm=present.fixed is None and way.fixed is None,
         )
 
     if state is not None:
