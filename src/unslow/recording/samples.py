@@ -199,7 +199,6 @@ class Samples:
         self._limit = limit
         self.wanted = limit > 0
         self._kept: dict[tuple[type, Place], list[Any]] = {}
-        self._kinds: set[type] = set()
         self.bytes = 0
         self.cut = False
 
@@ -215,7 +214,6 @@ class Samples:
             return
         self.bytes += size
         self._kept.setdefault((type(sample), place), []).append(sample)
-        self._kinds.add(type(sample))
 
     def at(self, kind: type[S], site: Site) -> tuple[S, ...]:
         """The samples of this kind at the line of `site`, in the order they were kept."""
@@ -236,13 +234,12 @@ class Samples:
         return tuple(one for (each, _), kept in self._kept.items() if each is kind for one in kept)
 
     def has(self, kind: type) -> bool:
-        """Whether there are samples of this kind. Cheap, for the hot path."""
-        return kind in self._kinds
+        """Whether there are samples of this kind; other threads may be keeping some."""
+        return any(each is kind for each, _ in list(self._kept))
 
     def drop(self) -> None:
         """Let go of everything."""
         self._kept.clear()
-        self._kinds.clear()
         self.bytes = 0
 
 
