@@ -226,7 +226,7 @@ def test_what_the_lock_binds_is_tried_as_ops_too(tmp_path: Path) -> None:
     ran = recorded(tmp_path, "worn")
     lines = ran.path.read_text(encoding="utf-8").splitlines()
     (line,) = (n for n, each in enumerate(lines, 1) if "tf.numpy_function(" in each)
-    evidence = {"calls": 200, "seconds": 0.02, "threads": 2}
+    evidence = {"calls": 200, "wall_seconds_per_call": 1e-4, "threads": 2}
     site = Site(str(ran.path), line)
     finding = Finding("TF305", "gil-bound-map", "problem", site, "", Cost(0.02, 200), evidence)
     trials = find_page("TF305").trials(finding, ran.samples)

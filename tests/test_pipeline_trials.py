@@ -13,7 +13,7 @@ from recorded import Recorded
 
 from unslow.catalogue import page as find_page
 from unslow.catalogue.pipelines import _captured, _steps, _waits, _ways
-from unslow.catalogue.trial import Trial, Unfit, Untried, Way
+from unslow.catalogue.trial import Trial, Untried, Way
 from unslow.experiment.trials import Outcome, run_trial
 from unslow.experiment.values.equality import judge
 from unslow.experiment.values.snapshot import take
@@ -311,89 +311,49 @@ import tensorflow as tf
 rows = tf.data.Dataset.from_tensor_slices(np.arange(6_000, dtype="float32").reshape(-1, 3))
 {function}
 def load(x):
-    return {call}
+    return tf.numpy_function(work, [x], tf.float32)
 for element in rows.map(load).batch(8):
     pass
 """
 
 
-def of_bridged(folder: Path, function: str, call: str = "") -> tuple[Captured, int]:
-    call = call or "tf.numpy_function(work, [x], tf.float32)"
-    source = BRIDGED.format(function=function, call=call)
+def of_bridged(folder: Path, function: str) -> tuple[Captured, int]:
+    source = BRIDGED.format(function=function)
     return Captured(folder, source), source[: source.index("for element")].count("\n") + 1
 
 
-@pytest.mark.parametrize(
-    ("function", "equal"),
-    [
-        ("def work(x): return np.sort(x)[::-1] * 2", True),
-        ("def work(x): return x + np.random.normal(size=3).astype('float32')", "distribution"),
-    ],
-    ids=["plain", "random"],
-)
-def test_a_pipeline_is_tried_with_ops_in_place_of_its_python(
-    function: str, equal: object, tmp_path: Path
-) -> None:
-    ran, line = of_bridged(tmp_path, function)
-    trial = ran.trial("TF301", line, epochs=1)
-    assert outcomes(trial) == {"native ops": equal, "native ops, with XLA": equal}
-    assert "np.random" not in function or "Random numbers" in trial.ways[0].note
-    assert tf.numpy_function.__module__.startswith("tensorflow")
+PYTHON = {
+    "slowest_share": 0.8,
+    "slowest_threads": 2,
+    "slowest_wall_seconds_per_call": 1e-4,
+}
 
 
-@pytest.mark.parametrize(
-    ("function", "call", "why"),
-    [
-        ("def work(x): return print(x) or x", "", "print"),
-        (
-            "def work(x): return x * 2",
-            "tf.py_function(work, [x], tf.float32)",
-            "in another way than by tf.numpy_function",
-        ),
-    ],
-    ids=["refused", "another bridge"],
-)
-def test_a_pipeline_that_needs_python_says_why(
-    function: str, call: str, why: str, tmp_path: Path
-) -> None:
-    ran, line = of_bridged(tmp_path, function, call)
-    trial = ran.trial("TF301", line, epochs=1)
-    results(trial.present)
-    assert trial.ways
-    for way in trial.ways:
-        assert way.before is not None
-        with pytest.raises(Exception, match=why):
-            way.before()
-
-
-def test_random_numbers_that_follow_from_seeds_are_compared_as_a_distribution(
-    tmp_path: Path,
-) -> None:
-    function = (
-        "def work(x): return x + np.random.default_rng(int(x[0])).normal(size=3).astype('float32')"
+def test_the_python_that_a_pipeline_waits_for_is_tried_as_at_its_own_line(tmp_path: Path) -> None:
+    ran, line = of_bridged(tmp_path, "def work(x): return np.sort(x)[::-1] * 2")
+    call = next(
+        n for n, each in enumerate(ran.path.read_text().splitlines(), 1) if "numpy_function" in each
     )
-    ran, line = of_bridged(tmp_path, function)
-    trial = ran.trial("TF301", line, epochs=1)
-    found = [
-        each
-        for each in run_trial(trial, 20.0, lambda name, limit: None)
-        if isinstance(each, Outcome)
-    ]
-    proofs = {each.alternative.name: each.alternative.proof for each in found}
-    proof = proofs["native ops, with XLA"]
-    assert proof is not None
-    assert proof.equal == "distribution"
+    trial = ran.trial("TF301", line, epochs=1, slowest=f"{ran.path}:{call}", **PYTHON)
+    assert outcomes(trial)["native ops"] is True
+    assert trial.share == 0.8
+    evidence = {"wall_seconds_per_call": 1e-4, "threads": 2, "pipeline": True}
+    for code in ("TF101", "TF305"):
+        same = ran.trials(code, call, **evidence)[-1]
+        assert isinstance(same, Trial)
+        assert same.subject == trial.subject is not None
+        assert {way.name for way in trial.ways} - {way.name for way in same.ways} <= {
+            "batched in the bridge"
+        }
+        assert judge(*(results(each.present) for each in (trial, same, same))).equal is True
+    other = ran.trials("TF101", call, **{**evidence, "threads": 1})[0]
+    assert isinstance(other, Trial) and other.subject != trial.subject
 
 
-def test_loops_are_not_run_step_by_step_in_the_graph(tmp_path: Path) -> None:
-    function = "def work(x):\n    for i in range(int(x[0]) % 3):\n        x[i] = 0\n    return x"
-    ran, line = of_bridged(tmp_path, function)
-    compiled, plain = ran.trial("TF301", line, epochs=1).ways
-    assert compiled.before is not None
-    assert plain.before is not None
-    compiled.before()
-    with pytest.raises(Unfit, match="step by step"):
-        plain.before()
+def test_python_of_which_nothing_was_kept_is_told_by_its_line(tmp_path: Path) -> None:
+    ran, line = of_bridged(tmp_path, "def work(x): return x * 2")
+    why = ran.why("TF301", line, epochs=1, slowest="load.py:5", **PYTHON)
+    assert "the Python of load.py:5" in why
 
 
 def test_an_endless_dataset_is_read_for_a_moment(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,7 +99,9 @@ class Trial:
     how many runs of the present way the program's cost is; what is watched is slowed down, and
     cannot have cost more than these take unwatched. `beside`: what else each way does, unlike
     the finding's cost. Variables are then put back, but not compared, as all ways do the same to
-    them. `instead`: the trial to make where this one cannot be run.
+    them. `instead`: the trial to make where this one cannot be run. `subject`: trials that have the
+    same one run one present way on the same inputs, and ways of the same name alike; what came of
+    a way in one of them holds for the others.
     """
 
     present: Way
@@ -113,6 +115,7 @@ class Trial:
     runs: float = math.inf
     beside: Beside | None = None
     instead: Trial | None = None
+    subject: Hashable = None
 
 
 class Unfit(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -52,6 +52,22 @@ class Tried:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What has been `shown` of a trial's ways by any trial of its subject."""
+
+    ways: tuple[str, ...]
+    share: float
+    exhaustive: bool
+    shown: Mapping[str, Outcome]
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """What came of those of its ways that were tried, in its own terms."""
+        for way in self.ways:
+            if way in self.shown:
+                yield replace(self.shown[way], share=self.share, exhaustive=self.exhaustive)
+
+
 class Session:
     """The experiments with the findings of a run that took `wall` seconds, in `budget` seconds.
 
@@ -80,6 +96,8 @@ class Session:
         self._asked = tuple(self._findings)
         self._cut: list[int] = []
         self._outcomes_of: dict[int, dict[str, Outcome]] = {}
+        self._shown: dict[Hashable, dict[str, Outcome]] = {}
+        self._shared: list[tuple[int, _Known]] = []
         self._notes: list[str] = []
         self._began = perf_counter()
 
@@ -92,7 +110,8 @@ class Session:
             )
         try:
             for number in range(len(self._findings)):
-                if self._left() > 0:
+                # What others have shown may be all that a general one needs.
+                if self._left() > 0 or page(self._asked[number].code).general:
                     self._try(number, self._part(number))
                 else:
                     self._findings[number] = replace(self._asked[number], untried=SPENT)
@@ -104,6 +123,8 @@ class Session:
             self._notes.append(
                 "The experiments were stopped by Ctrl-C; what was not tried by then is left out."
             )
+        for number, known in self._shared:
+            self._take_over(number, known)
         self._keep(self._tried(complete=True))
 
     def _left(self) -> float:
@@ -125,7 +146,7 @@ class Session:
             Trying(_name(finding), PROPOSING, number + 1, len(self._findings), LONGEST_PROPOSAL)
         )
         try:
-            for outcome in self._outcomes(finding, self._left() * part, tell):
+            for outcome in self._outcomes(number, self._left() * part, tell):
                 if isinstance(outcome, Untried):
                     # The second time it can only say that there is too little time.
                     finding = finding if again else replace(finding, untried=outcome.why)
@@ -143,20 +164,43 @@ class Session:
             )
 
     def _outcomes(
-        self, finding: Finding, seconds: float, tell: Callable[[str, float], None]
+        self, number: int, seconds: float, tell: Callable[[str, float], None]
     ) -> Iterator[Outcome | Untried]:
+        """What comes of a finding's trials; what is known of a way is not tried again."""
+        finding = self._asked[number]
         trials = []
-        for each in page(finding.code).trials(finding, self._samples):
+        for place, each in enumerate(page(finding.code).trials(finding, self._samples)):
             if isinstance(each, Untried):
                 yield each
-            else:
-                trials.append(each)
-        ways = sum(len(trial.ways) for trial in trials)
-        for trial in trials:
-            share = seconds * len(trial.ways) / ways
-            yield from run_trial(
+                continue
+            shown = self._shown.setdefault(each.subject or (number, place), {})
+            known = _Known(tuple(way.name for way in each.ways), each.share, each.exhaustive, shown)
+            yield from known.outcomes()
+            ways = tuple(way for way in each.ways if way.name not in shown)
+            if ways:
+                trials.append((replace(each, ways=ways), shown))
+            if each.subject is not None:
+                self._shared.append((number, known))
+        count = sum(len(trial.ways) for trial, _ in trials)
+        for trial, shown in trials:
+            if self._left() <= 0:
+                if not shown:
+                    yield Untried(SPENT)
+                continue
+            share = seconds * len(trial.ways) / count
+            for outcome in run_trial(
                 trial, share, tell, finding.cost.seconds, self._include, self._left()
-            )
+            ):
+                if isinstance(outcome, Outcome) and not outcome.cut:
+                    shown[outcome.alternative.name] = outcome
+                yield outcome
+
+    def _take_over(self, number: int, known: _Known) -> None:
+        """Take what trials of other findings have shown since a finding was tried."""
+        outcomes = self._outcomes_of[number]
+        outcomes.update((each.alternative.name, each) for each in known.outcomes())
+        asked = replace(self._asked[number], untried=self._findings[number].untried)
+        self._findings[number] = self._with(asked, outcomes)
 
     def _with(self, finding: Finding, outcomes: Mapping[str, Outcome]) -> Finding:
         return with_outcomes(finding, tuple(outcomes.values()), self._wall)

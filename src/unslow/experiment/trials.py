@@ -193,6 +193,9 @@ def _try(
     compared = None if trial.beside is not None else state
     try:
         first = _run(way, state, limit)
+        needed = measure.FEWEST * (first.seconds + min(once.seconds, again.seconds))
+        if not way.prepares and needed > measure.GENEROUS * seconds:
+            raise measure.TooSlow(needed)
         same = judge(*_results((once, again, first), compared))
         timing = _measure(trial.present, way, state, seconds, limit)
         # Last, as it takes more runs: of a way that is too slow, they are not made.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from unslow.finding import Site, same_line
+from unslow.finding import Site, line_key, same_line
 from unslow.recording.data import Stage
 from unslow.recording.sites import Place, Sites
 
@@ -224,6 +224,11 @@ class Samples:
                 if there is not None and same_line(there, site):
                     found += samples
         return tuple(found)
+
+    def sites(self, kind: type) -> tuple[Site, ...]:
+        """The lines at which samples of this kind were kept, in the order of their first ones."""
+        sites = [self._sites.site(place) for each, place in list(self._kept) if each is kind]
+        return tuple({line_key(each): each for each in sites if each is not None}.values())
 
     def passes(self, site: Site, stack: Iterable[tuple[str, int, str]]) -> bool:
         """Whether a stack of (file name, line, function) goes through the line of `site`."""

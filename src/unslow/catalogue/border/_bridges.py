@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unslow.catalogue.border import _draws
 from unslow.catalogue.border._calls import Bridged
 from unslow.catalogue.border.rewrites import Rewrite, rewrites
 from unslow.catalogue.trial import Draws, Trial, Untried, Way
+from unslow.finding import Site, line_key
 from unslow.recording.arrays import size_of
 from unslow.recording.bridge_samples import MOST_BYTES
 from unslow.recording.samples import BridgeCall
+
+if TYPE_CHECKING:
+    from unslow.recording.data import Bridge
 
 SECONDS = 0.1
 """What one run of a trial may take; fewer calls are made of slow functions."""
@@ -23,41 +27,66 @@ BATCH = 128
 """Elements of a batch that is put together of calls, at most."""
 
 
-def trials(
-    calls: Sequence[BridgeCall], each: float, pipeline: bool, threads: int
-) -> Iterator[Trial | Untried]:
-    """What to try with the function of captured calls, which took `each` seconds.
+def seconds_each(bridges: Iterable[Bridge]) -> float:
+    """What a call took of the program's time: less than it lasted, where others went on beside."""
+    rows = list(bridges)
+    return sum(row.busy_seconds for row in rows) / max(1, sum(row.calls for row in rows))
 
-    `pipeline`: the elements could be in batches. `threads`: how many calls were under way.
+
+def trials(
+    calls: Sequence[BridgeCall],
+    each: float,
+    pipeline: bool,
+    threads: int,
+    site: Site | None = None,
+) -> Iterator[Trial | Untried]:
+    """What to try with the function of captured calls, each of which took so many seconds.
+
+    `pipeline`: the elements could be in batches. `threads`: how many calls were under way. `site`:
+    where they were made.
     """
     if not calls:
         yield Untried(
             "None of its calls was kept: they were too large, or Python did not see them."
         )
         return
-    chosen = alike(calls, each)
-    bridged = Bridged(chosen, times(chosen, each))
-    if not chosen[0].arguments:
+    if not calls[0].arguments:
         yield Untried("The function is given nothing that could be put into a batch.")
         return
-    ways = [bridged.alone()]
-    if pipeline and len(chosen) > 1:
-        ways.append(bridged.batched())
-    ways += rewritten(bridged, each, threads, pipeline)
-    yield Trial(
-        bridged.mapped(threads=threads) if pipeline else bridged.in_graph(),
-        tuple(ways),
-        bridged.inputs,
-        functions=(bridged.function,),
-        exhaustive=False,
-    )
+    bridged = repeated(calls, each)
+    if pipeline:
+        batched = [bridged.batched()] if len(bridged.calls) > 1 else []
+        yield mapped(bridged, [*batched, bridged.alone()], each, threads, site)
+    else:
+        ways = [way for _, way in _rewritten(bridged, each, 1, pipeline)]
+        yield _trial(bridged, bridged.in_graph(), [*ways, bridged.alone()])
 
 
-def rewritten(bridged: Bridged, each: float, threads: int, pipeline: bool = True) -> Iterator[Way]:
-    """What else does what the function of some calls does, which took `each` seconds a call."""
+def mapped(
+    bridged: Bridged, ways: Iterable[Way], each: float, threads: int, site: Site | None = None
+) -> Trial:
+    """A call for each element of a pipeline against these ways and those of other modules."""
+    single, batches, compiled = list[Way](), list[Way](), list[Way]()
+    for rewrite, way in _rewritten(bridged, each, threads):
+        (single if rewrite.each else batches if rewrite.in_python else compiled).append(way)
+    # The budget may not reach for all: first those that win, last those that take long to make.
+    ways = [*single, *ways, *batches, *compiled]
+    # These make the present way's runs what they are.
+    subject = None if site is None else (line_key(site), each, threads)
+    return replace(_trial(bridged, bridged.mapped(threads=threads), ways), subject=subject)
+
+
+def _trial(bridged: Bridged, present: Way, ways: Iterable[Way]) -> Trial:
+    functions = (bridged.function,)
+    return Trial(present, tuple(ways), bridged.inputs, functions=functions, exhaustive=False)
+
+
+def _rewritten(
+    bridged: Bridged, each: float, threads: int, pipeline: bool = True
+) -> Iterator[tuple[Rewrite, Way]]:
     drawn: Drawn | None = None
     batches = pipeline and len(bridged.calls) > 1
-    for rewrite in rewrites(bridged.calls[0], each):
+    for rewrite in rewrites(bridged.calls[0], each * threads):
         if not (rewrite.each or batches):
             continue
         if pipeline:
@@ -66,9 +95,8 @@ def rewritten(bridged: Bridged, each: float, threads: int, pipeline: bool = True
             way = bridged.rewritten_in_graph(rewrite)
         if rewrite.random:
             drawn = drawn or Drawn(bridged, rewrite.seeds, each)
-            yield drawn.compared(way, rewrite, threads)
-        else:
-            yield way
+            way = drawn.compared(way, rewrite, threads)
+        yield rewrite, way
 
 
 class Drawn:
@@ -102,6 +130,12 @@ def _results(way: Way) -> Any:
     if way.before is not None:
         way.before()
     return way.results(way.run())
+
+
+def repeated(calls: Sequence[BridgeCall], each: float) -> Bridged:
+    """As many of the calls as take a short time, if each takes so many seconds."""
+    chosen = alike(calls, each)
+    return Bridged(chosen, times(chosen, each))
 
 
 def alike(calls: Sequence[BridgeCall], each: float) -> list[BridgeCall]:

@@ -242,11 +242,12 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
                 continue
             threads = max(row.threads for row in bridges)
             pipeline = any(row.pipeline for row in bridges)
-            each = sum(row.seconds for row in bridges) / calls
+            lasted = sum(row.seconds for row in bridges) / calls
             evidence = {
                 "calls": calls,
                 "seconds": cost.seconds,
-                "seconds_per_call": each,
+                "seconds_per_call": lasted,
+                "wall_seconds_per_call": _bridges.seconds_each(bridges),
                 "bytes": cost.bytes,
                 "threads": threads,
                 "pipeline": pipeline,
@@ -258,7 +259,7 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
             )
             message = (
                 f"Python ran {bridges[0].function}() {count_text(calls)} times {where}, "
-                f"{seconds_text(each)} each, {together}; the program waited "
+                f"{seconds_text(lasted)} each, {together}; the program waited "
                 f"{seconds_text(cost.seconds)} for it."
             )
             yield self.problem(site.at_line, message, cost, evidence)
@@ -268,9 +269,10 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
         evidence = finding.evidence
         yield from _bridges.trials(
             samples.at(BridgeCall, finding.site),
-            evidence["seconds_per_call"],
+            evidence["wall_seconds_per_call"],
             evidence["pipeline"],
             evidence["threads"],
+            finding.site,
         )
 
     def in_source(self, module: Module) -> Iterator[Finding]:

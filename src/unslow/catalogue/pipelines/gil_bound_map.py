@@ -225,6 +225,7 @@ print(len(scores))
             evidence = {
                 "calls": calls,
                 "seconds": cost.seconds,
+                "wall_seconds_per_call": _bridges.seconds_each(bridges),
                 "threads": threads,
                 "cores_busy": cores,
                 "calls_under_way": overlap,
@@ -250,20 +251,13 @@ print(len(scores))
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         threads = evidence["threads"]
         count = min(cores, threads)
-        each = evidence["seconds"] / evidence["calls"]
+        each = evidence["wall_seconds_per_call"]
+        bridged = _bridges.repeated(calls, each)
         forks = cores > 1 and _processes.can_fork()
-        bridged = _calls.Bridged(_bridges.alike(calls, each / count))
         ways = [_in_processes(bridged, count, threads)] if forks else []
         if not forks:
             yield Untried("Processes could not be tried: one core, or no way to copy the process.")
-        ways += _bridges.rewritten(bridged, each, threads)
-        yield Trial(
-            bridged.mapped("in one process", threads=threads),
-            tuple(ways),
-            bridged.inputs,
-            functions=(bridged.function,),
-            exhaustive=False,
-        )
+        yield _bridges.mapped(bridged, ways, each, threads, finding.site)
 
     def in_source(self, module: Module) -> Iterator[Finding]:
         """Python functions in parallel stages that go through their data item by item."""

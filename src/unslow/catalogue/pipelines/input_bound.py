@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
+from unslow.catalogue.border import _bridges
 from unslow.catalogue.page import Page, cost_of, count_text, matters, seconds_text
 from unslow.catalogue.pipelines import _steps, _waits
 from unslow.catalogue.trial import Trial, Untried
 from unslow.finding import Finding, Site, same_line
-from unslow.recording.data import Recording
-
-if TYPE_CHECKING:
-    from unslow.recording.samples import Samples
+from unslow.recording.data import Bridge, Recording
+from unslow.recording.samples import BridgeCall, Samples
 
 SHARE = 0.3
 LOOP_SHARE = 0.6
 LEAST_WALL_SHARE = 0.05
+LEAST_PYTHON = 0.1
+"""Of the wait: what a Python function takes that is tried in another way."""
 
 
 class InputBound(Page):
@@ -183,6 +184,7 @@ print(len(means))
         if bridges:
             worst = bridges[0]
             evidence["slowest"] = worst.site.place
+            evidence |= _python(bridges, wait)
             message += (
                 f" The slowest known stage is the Python function {worst.function}() of "
                 f"{worst.site.place}: {count_text(worst.calls)} calls, "
@@ -196,17 +198,20 @@ print(len(means))
         )
 
     def trials(self, finding: Finding, samples: Samples) -> Iterator[Trial | Untried]:
-        """The same pipeline with each of its stages in another way that may be faster."""
-        from unslow.catalogue.pipelines import _captured, _native, _ways
+        """The pipeline with each of its stages in another way, and what its Python could be."""
+        from unslow.catalogue.pipelines import _captured, _ways
 
+        python = list(_python_trials(finding, samples))
+        yield from python
         captured = _captured.captured_at(finding.site, samples)
         if captured is None:
-            yield _captured.GONE
+            if not python:
+                yield _captured.GONE
             return
-        ways = [*_ways.every(captured), *_native.ways(captured)]
+        ways = list(_ways.every(captured))
         epochs = int(finding.evidence.get("epochs", 1))
         kept = _ways.cache(captured) if epochs > 1 else None
-        if not ways and kept is None:
+        if not (ways or kept or python):
             slowest = finding.evidence.get("slowest")
             if slowest is not None:
                 yield Untried(f"What takes its time is the Python of {slowest}: see there.")
@@ -222,6 +227,36 @@ print(len(means))
             share = (epochs - 1) / epochs
             step = _steps.captured_step(finding, samples, share)
             yield _captured.trial(captured, [kept], share, exhaustive=False, step=step)
+
+
+def _python(bridges: Sequence[Bridge], wait: _waits.Wait) -> dict[str, Any]:
+    """The numbers of the Python functions of a pipeline at the line of the slowest of them."""
+    rows = [row for row in bridges if same_line(row.site, bridges[0].site)]
+    waited = sum(each.seconds for row in rows for each in row.claims if same_line(each, wait.site))
+    return {
+        "slowest_share": min(waited / wait.seconds, 1.0),
+        "slowest_threads": max(row.threads for row in rows),
+        "slowest_wall_seconds_per_call": _bridges.seconds_each(rows),
+    }
+
+
+def _python_trials(finding: Finding, samples: Samples) -> Iterator[Trial]:
+    """What can be done in place of the Python that most of the wait is for."""
+    evidence = finding.evidence
+    if evidence.get("slowest_share", 0.0) < LEAST_PYTHON:
+        return
+    sites = [each for each in samples.sites(BridgeCall) if each.place == evidence["slowest"]]
+    for site in sites[:1]:
+        for trial in _bridges.trials(
+            samples.at(BridgeCall, site),
+            evidence["slowest_wall_seconds_per_call"],
+            True,
+            evidence["slowest_threads"],
+            site,
+        ):
+            if isinstance(trial, Trial):
+                ways = tuple(way for way in trial.ways if not way.yardstick)
+                yield replace(trial, ways=ways, share=evidence["slowest_share"])
 
 
 def _long(recording: Recording, wait: _waits.Wait) -> _waits.Wait | None:

@@ -31,11 +31,12 @@ NOTE = (
 
 RANDOM_NOTE = f"{NOTE} Its random numbers are others, of the same distribution."
 
-LONGEST = 5.0
-"""Seconds after which the loops of one call are given up."""
+SHORTEST, LONGEST = 0.5, 5.0
+"""Seconds after which the loops of one call are given up: at least, and at most."""
 
-SLOWER = 20.0
-"""How many times as long as the function its ops may take to be tried."""
+SLOWER, CHEAP = 2.0, 0.005
+"""How many times as long as the function one call of its ops may take to be tried; or the seconds
+that any may."""
 
 
 def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
@@ -138,29 +139,27 @@ class _Looping:
         self._seconds: float | None = None
 
     def check_each(self, arguments: tuple[Any, ...], count: int) -> None:
-        """Raise `Unfit` where `count` calls, one by one, would take too long."""
-        most = max(2 * LONGEST, SLOWER * self._each * count)
-        if self._taken(arguments) * count > most:
-            raise self._unfit()
+        """Raise `Unfit` where a call takes so long that as many at once would not help."""
+        self._check(arguments, count, 1)
 
     def check_batch(self, arguments: tuple[Any, ...], count: int) -> None:
-        """Raise `Unfit` where even one call did not come to its end."""
-        if self._taken(arguments) >= LONGEST:
-            raise self._unfit()
+        """Raise `Unfit` where a single call takes too long for a batch of `count`."""
+        self._check(arguments, count, count)
 
-    def _taken(self, arguments: tuple[Any, ...]) -> float:
+    def _check(self, arguments: tuple[Any, ...], count: int, calls: int) -> None:
         from unslow.native.looping import seconds_up_to
 
+        # Of a function whose own time is not known, any may do that ends.
+        known = max(SLOWER * self._each, CHEAP) if self._each else LONGEST
+        most = min(max(SHORTEST, known * count), LONGEST)
         if self._seconds is None:
-            self._seconds = seconds_up_to(LONGEST, self._function, arguments)
-        return self._seconds
-
-    def _unfit(self) -> Unfit:
-        at_least = "more than " if (self._seconds or 0.0) >= LONGEST else ""
-        return Unfit(
-            f"not run: its loop takes {at_least}{self._seconds:.2g} s for one call, step by step "
-            "in the graph"
-        )
+            self._seconds = seconds_up_to(most, self._function, arguments)
+        if self._seconds >= min(known * calls, most):
+            at_least = "more than " if self._seconds >= most else ""
+            raise Unfit(
+                f"not run: its loop takes {at_least}{self._seconds:.2g} s for one call, step by "
+                "step in the graph"
+            )
 
 
 def _raises(error: Exception) -> Callable[..., Any]:
