@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,15 @@ from typing import Any
 import pytest
 from programs import plain
 
-from unslow import catalogue
 from unslow.catalogue.trial import Beside, Trial, Untried, Way
-from unslow.experiment import session as sessions
 from unslow.experiment import trials
 from unslow.experiment.gain import gain_of, ranked, with_outcomes
 from unslow.experiment.quiet import TimeLimit, flush_files, limited
-from unslow.experiment.session import Session, Tried, Trying
 from unslow.experiment.state import TooLarge
 from unslow.experiment.trials import Outcome, run_trial
 from unslow.experiment.values.frozen import frozen_part
 from unslow.experiment.values.snapshot import take
 from unslow.finding import Alternative, Claim, Cost, Finding, Gain, Proof, Site, saved_seconds
-from unslow.plain import from_plain, to_plain
 from unslow.recording.samples import BridgeCall, Converted, Samples
 from unslow.recording.sites import Sites
 
@@ -390,115 +385,8 @@ def test_gains_are_added_and_overlaps_counted_once() -> None:
     assert saved_seconds([large, small, elsewhere]) == pytest.approx(7.0)
 
 
-@pytest.fixture
-def samples() -> Samples:
-    return Samples(Sites((), Path.cwd()), 1000)
-
-
-def run_session(
-    monkeypatch: pytest.MonkeyPatch,
-    samples: Samples,
-    trials: Any,
-    findings: list[Finding] | None = None,
-    budget: float = 1.0,
-) -> tuple[list[Tried], list[Trying]]:
-    page = catalogue.page("TF104")
-    monkeypatch.setattr(type(page), "trials", lambda self, finding, samples: trials(finding))
-    kept: list[Tried] = []
-    told: list[Trying] = []
-    Session(findings or [FINDING], samples, 16.0, budget, told.append, kept.append).run()
-    return kept, told
-
-
-def test_a_session_keeps_what_it_knows_at_every_step(
-    monkeypatch: pytest.MonkeyPatch, samples: Samples
-) -> None:
-    ways = trial(Way("quick", lambda: busy(0.3)), Way("slow", lambda: busy(6)))
-    kept, told = run_session(monkeypatch, samples, lambda finding: [ways])
-    assert [each.way for each in told] == [sessions.PROPOSING, "as it is", "quick", "slow"]
-    assert [each.complete for each in kept][-2:] == [False, True]
-    finding = kept[-1].findings[0]
-    assert finding.gain is not None
-    assert [each.name for each in finding.alternatives] == ["quick", "slow"]
-    waiting = kept[1].findings[0].alternatives
-    assert [each.failure for each in waiting] == [sessions.HUNG]
-    assert sessions.HUNG.endswith("had to be ended")
-    again = from_plain(Tried, json.loads(json.dumps(to_plain(kept[-1]))))
-    assert again.findings[0].gain == finding.gain
-
-
-def test_why_there_is_no_experiment_is_kept(
-    monkeypatch: pytest.MonkeyPatch, samples: Samples
-) -> None:
-    kept, _ = run_session(monkeypatch, samples, lambda finding: [Untried("nothing was captured.")])
-    assert kept[-1].findings[0].untried == "nothing was captured."
-    assert kept[-1].findings[0].kind == "problem"
-
-
-def test_a_fault_in_one_experiment_is_told_and_costs_no_other(
-    monkeypatch: pytest.MonkeyPatch, samples: Samples
-) -> None:
-    def trials(finding: Finding) -> Iterator[Trial]:
-        if finding.site.line == 3:
-            raise LookupError("a fault of ours")
-        yield trial(Way("quick", lambda: busy(0.3)))
-
-    other = replace(FINDING, site=Site("a.py", 9), cost=Cost(1.0))
-    kept, _ = run_session(monkeypatch, samples, trials, [FINDING, other])
-    assert "LookupError: a fault of ours" in kept[-1].notes[0]
-    assert {finding.site.line for finding in kept[-1].findings if finding.gain} == {9}
-
-
-def test_ctrl_c_keeps_what_is_known(monkeypatch: pytest.MonkeyPatch, samples: Samples) -> None:
-    def interrupted() -> None:
-        raise KeyboardInterrupt
-
-    ways = trial(Way("quick", lambda: busy(0.3)), Way("stopped", interrupted))
-    kept, _ = run_session(monkeypatch, samples, lambda finding: [ways])
-    assert kept[-1].complete
-    assert kept[-1].findings[0].gain is not None
-    assert "Ctrl-C" in kept[-1].notes[0]
-
-
-def test_a_spent_budget_is_told(monkeypatch: pytest.MonkeyPatch, samples: Samples) -> None:
-    ways = trial(*(Way(f"way {number}", lambda: busy(40)) for number in range(3)))
-    kept, _ = run_session(monkeypatch, samples, lambda finding: [ways], budget=0.05)
-    failures = [each.failure for each in kept[-1].findings[0].alternatives]
-    assert any("budget" in failure or "five pairs" in failure for failure in failures)
-
-
-def test_after_the_budget_is_spent_nothing_more_is_begun(
-    monkeypatch: pytest.MonkeyPatch, samples: Samples
-) -> None:
-    begun: list[int] = []
-
-    def trials(finding: Finding) -> Iterator[Trial]:
-        begun.append(finding.site.line)
-        time.sleep(0.2)
-        yield trial(Way("quick", lambda: busy(0.3)))
-
-    other = replace(FINDING, site=Site("a.py", 9), cost=Cost(1.0))
-    kept, _ = run_session(monkeypatch, samples, trials, [FINDING, other], budget=0.1)
-    assert begun == [3]
-    assert {each.site.line: each.untried for each in kept[-1].findings}[9] == sessions.SPENT
-    assert kept[-1].complete
-
-
-def test_what_is_left_of_the_budget_goes_to_what_was_cut_short(
-    monkeypatch: pytest.MonkeyPatch, samples: Samples
-) -> None:
-    ways = trial(Way("long", lambda: busy(20)), Way("longer", lambda: busy(40)))
-    cheap = [replace(FINDING, site=Site("a.py", line), cost=Cost(0.01)) for line in (5, 6)]
-
-    def trials(finding: Finding) -> list[Trial | Untried]:
-        return [ways] if finding.site.line == 5 else [Untried("nothing was captured.")]
-
-    kept, _ = run_session(monkeypatch, samples, trials, [FINDING, *cheap], budget=2.0)
-    (tried,) = (each for each in kept[-1].findings if each.site.line == 5)
-    assert [each.failure for each in tried.alternatives] == ["", ""]
-
-
-def test_samples_are_kept_within_their_bound(samples: Samples) -> None:
+def test_samples_are_kept_within_their_bound() -> None:
+    samples = Samples(Sites((), Path.cwd()), 1000)
     place = samples._sites.place(0)
     for number in range(10):
         if samples.wants(Converted, place, 3):

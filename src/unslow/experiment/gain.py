@@ -42,7 +42,7 @@ def with_outcomes(finding: Finding, outcomes: Sequence[Outcome], wall: float) ->
 def gain_of(seconds: float, outcome: Outcome) -> float:
     """Seconds given back of a cost of `seconds`; 0 where the alternative is not clearly faster."""
     proof = outcome.alternative.proof
-    if not outcome.offered or proof is None or not proof.equal or proof.verdict != "faster":
+    if proof is None or not outcome.wins:
         return 0.0
     beside = 0.0 if outcome.beside is None else outcome.beside.seconds
     spent = min(seconds * outcome.share + beside, outcome.most)

@@ -73,17 +73,19 @@ def compare(
     before_present: Action | None = None,
     before_alternative: Action | None = None,
     after: Action | None = None,
+    warm: bool = False,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Timing:
     """Run both ways in turn until their ratio is known or `seconds` are spent.
 
-    Each is run once to warm up. Then there are at least 5 pairs and at most 50. It ends when both
-    ends of the interval are within 5 % of the median ratio, or within 15 % and clear of 1 by at
-    least half the interval's width. `before_present`, `before_alternative` and `after` are called
-    around each run and are not timed, but their time counts to `seconds`. Without them, runs of
-    less than 2 ms are measured several at a time. The garbage collector does not run while a run is
-    timed. Of a run that returns `Timed`, that time counts.
+    Each is run once to warm up, the present one only if it is not `warm` already. Then there are
+    at least 5 pairs and at most 50. It ends when both ends of the interval are within 5 % of the
+    median ratio, or within 15 % and clear of 1 by at least half the interval's width.
+    `before_present`, `before_alternative` and `after` are called around each run and are not timed,
+    but their time counts to `seconds`. Without them, runs of less than 2 ms are measured several at
+    a time. The garbage collector does not run while a run is timed. Of a run that returns `Timed`,
+    that time counts.
 
     Raises:
         TooSlow: judged by the first pair, five would take more than four times `seconds`.
@@ -95,7 +97,7 @@ def compare(
         _Way(present, before_present, after, clock),
         _Way(alternative, before_alternative, after, clock),
     )
-    for way in ways:
+    for way in ways[warm:]:
         way.seconds()
     alone = before_present is None and before_alternative is None and after is None
     repeats = 1

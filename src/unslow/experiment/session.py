@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isclose
 from time import perf_counter
 
 from unslow.catalogue import page
 from unslow.catalogue.trial import Untried
 from unslow.experiment.gain import ranked, with_outcomes
-from unslow.experiment.trials import Outcome, run_trial
+from unslow.experiment.trials import Outcome, not_tried, run_trial
 from unslow.finding import Alternative, Finding
 from unslow.recording.samples import Samples
 
@@ -20,6 +21,9 @@ HUNG = "did not end, and its process had to be ended"
 
 PROPOSING, LONGEST_PROPOSAL = "what there is to try", 60.0
 """What is said of a page that is at work on its ways, and the seconds it is given."""
+
+ALIKE = 0.05
+"""How far two costs may be apart, relative to them, to be taken for one."""
 
 SPENT = "The budget for experiments was spent before its turn."
 
@@ -54,18 +58,20 @@ class Tried:
 
 @dataclass(frozen=True)
 class _Known:
-    """What has been `shown` of a trial's ways by any trial of its subject."""
+    """What has been `shown` of a trial's ways by any trial of its subject, for which cost."""
 
     ways: tuple[str, ...]
     share: float
     exhaustive: bool
-    shown: Mapping[str, Outcome]
+    cost: float
+    shown: Mapping[str, tuple[Outcome, float]]
 
     def outcomes(self) -> Iterator[Outcome]:
         """What came of those of its ways that were tried, in its own terms."""
-        for way in self.ways:
-            if way in self.shown:
-                yield replace(self.shown[way], share=self.share, exhaustive=self.exhaustive)
+        for outcome, cost in (self.shown[way] for way in self.ways if way in self.shown):
+            # What is gained beside a cost was reckoned for that one.
+            if outcome.beside is None or isclose(cost, self.cost, rel_tol=ALIKE):
+                yield replace(outcome, share=self.share, exhaustive=self.exhaustive)
 
 
 class Session:
@@ -96,7 +102,7 @@ class Session:
         self._asked = tuple(self._findings)
         self._cut: list[int] = []
         self._outcomes_of: dict[int, dict[str, Outcome]] = {}
-        self._shown: dict[Hashable, dict[str, Outcome]] = {}
+        self._shown: dict[Hashable, dict[str, tuple[Outcome, float]]] = {}
         self._shared: list[tuple[int, _Known]] = []
         self._notes: list[str] = []
         self._began = perf_counter()
@@ -146,7 +152,7 @@ class Session:
             Trying(_name(finding), PROPOSING, number + 1, len(self._findings), LONGEST_PROPOSAL)
         )
         try:
-            for outcome in self._outcomes(number, self._left() * part, tell):
+            for outcome in self._outcomes(number, self._left() * part, tell, not again):
                 if isinstance(outcome, Untried):
                     # The second time it can only say that there is too little time.
                     finding = finding if again else replace(finding, untried=outcome.why)
@@ -164,36 +170,54 @@ class Session:
             )
 
     def _outcomes(
-        self, number: int, seconds: float, tell: Callable[[str, float], None]
+        self, number: int, seconds: float, tell: Callable[[str, float], None], until_won: bool
     ) -> Iterator[Outcome | Untried]:
-        """What comes of a finding's trials; what is known of a way is not tried again."""
+        """What comes of a finding's trials; what is known of a way is not tried again.
+
+        `until_won`: once a way is faster, with equal results, the others are left for later.
+        """
         finding = self._asked[number]
+        cost = finding.cost.seconds
         trials = []
+        won = False
         for place, each in enumerate(page(finding.code).trials(finding, self._samples)):
             if isinstance(each, Untried):
                 yield each
                 continue
             shown = self._shown.setdefault(each.subject or (number, place), {})
-            known = _Known(tuple(way.name for way in each.ways), each.share, each.exhaustive, shown)
-            yield from known.outcomes()
-            ways = tuple(way for way in each.ways if way.name not in shown)
-            if ways:
-                trials.append((replace(each, ways=ways), shown))
+            names = tuple(way.name for way in each.ways)
+            known = _Known(names, each.share, each.exhaustive, cost, shown)
             if each.subject is not None:
                 self._shared.append((number, known))
-        count = sum(len(trial.ways) for trial, _ in trials)
-        for trial, shown in trials:
-            if self._left() <= 0:
-                if not shown:
-                    yield Untried(SPENT)
-                continue
-            share = seconds * len(trial.ways) / count
-            for outcome in run_trial(
-                trial, share, tell, finding.cost.seconds, self._include, self._left()
-            ):
-                if isinstance(outcome, Outcome) and not outcome.cut:
-                    shown[outcome.alternative.name] = outcome
+            waiting = {way.name: way for way in each.ways}
+            for outcome in known.outcomes():
+                del waiting[outcome.alternative.name]
+                won = won or outcome.wins
                 yield outcome
+            if waiting and self._left() <= 0 and len(waiting) == len(names):
+                yield Untried(SPENT)
+            elif waiting:
+                trials.append((replace(each, ways=tuple(waiting.values())), waiting, shown))
+        count = sum(len(waiting) for _, waiting, _ in trials)
+        for trial, waiting, shown in trials:
+            left = self._left()
+            share = seconds * len(trial.ways) / count
+            for tried in (
+                run_trial(trial, share, tell, cost, self._include, left)
+                if left > 0 and not (won and until_won)
+                else ()
+            ):
+                if isinstance(tried, Untried):
+                    waiting.clear()
+                else:
+                    del waiting[tried.alternative.name]
+                    if not tried.cut:
+                        shown[tried.alternative.name] = tried, cost
+                    won = won or tried.wins
+                yield tried
+                if won and until_won:
+                    break
+            yield from (not_tried(way) for way in waiting.values())
 
     def _take_over(self, number: int, known: _Known) -> None:
         """Take what trials of other findings have shown since a finding was tried."""

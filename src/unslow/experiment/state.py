@@ -39,13 +39,20 @@ class State:
         self._limit = limit
         self._randomness = randomness
         self._variables = _named(_variables())
-        size = sum(_size(variable) for variable in self._variables.values())
-        if size > limit:
-            raise TooLarge(size, limit)
+        if self._size() > limit:
+            # Those of models that are garbage do not count.
+            self._variables.clear()
+            gc.collect()
+            self._variables = _named(_variables())
+        if self._size() > limit:
+            raise TooLarge(self._size(), limit)
         self._saved: dict[str, Any] = {}
         self._generators: tuple[Any, Any] | None = None
         self.lost: tuple[str, ...] = ()
         """Names of variables that could not be read or put back since."""
+
+    def _size(self) -> int:
+        return sum(_size(variable) for variable in self._variables.values())
 
     def save(self) -> None:
         """Keep the values that the variables have now."""
@@ -115,8 +122,6 @@ def _variables() -> list[Any]:
     tf = loaded("tensorflow")
     if tf is None or not hasattr(tf, "Variable") or not tf.executing_eagerly():
         return []
-    # Variables of models that are garbage would count to the limit.
-    gc.collect()
     is_variable: dict[type, bool] = {}
     found: dict[int, Any] = {}
     for thing in gc.get_objects():

@@ -123,14 +123,7 @@ def measure(
 
 def best(outcomes: Iterable[Outcome]) -> Alternative | None:
     """The fastest way with equal results that a program could take, if one is faster."""
-    proven = [
-        outcome.alternative
-        for outcome in outcomes
-        if outcome.offered
-        and (proof := outcome.alternative.proof) is not None
-        and proof.equal
-        and proof.verdict == "faster"
-    ]
+    proven = [outcome.alternative for outcome in outcomes if outcome.wins]
     return max(proven, key=lambda each: each.proof.ratio if each.proof else 0.0, default=None)
 
 

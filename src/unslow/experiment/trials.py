@@ -31,8 +31,9 @@ LARGEST_PART = 0.5
 """Of what is left for all trials, what the fewest runs of one way may take. The costliest findings
 come first: where these go unmeasured, the gain of the program is not known."""
 
-SLACK = 1.5
-"""Times that the fewest runs may take longer than the first ones let expect."""
+SLACK = 2.5
+"""Times that the fewest pairs may take longer than the present way's first runs let expect for
+its own: the other way's come to them, and what is done around each run."""
 
 LIMIT_FACTOR = 20.0
 """How many times as long as the present way an alternative may take."""
@@ -66,6 +67,14 @@ class Outcome:
     cut: bool = False
     most: float = math.inf
     beside: Claim | None = None
+
+    @property
+    def wins(self) -> bool:
+        """Whether the program could do so, with equal results, and be faster."""
+        proof = self.alternative.proof
+        return (
+            self.offered and proof is not None and bool(proof.equal) and proof.verdict == "faster"
+        )
 
 
 @dataclass(frozen=True)
@@ -163,8 +172,7 @@ def _run_trial(
     for number, way in enumerate(trial.ways):
         rest = seconds - (time.perf_counter() - began)
         if rest <= 0 and number:
-            failure = "not tried: the budget was spent"
-            yield Outcome(_alternative(way, failure=failure), cut=True)
+            yield not_tried(way)
             continue
         share = max(rest, 0.0) / (len(trial.ways) - number)
         needed = measure.FEWEST * min(once.seconds, again.seconds)
@@ -194,7 +202,8 @@ def _try(
     try:
         first = _run(way, state, limit)
         needed = measure.FEWEST * (first.seconds + min(once.seconds, again.seconds))
-        if not way.prepares and needed > measure.GENEROUS * seconds:
+        # The first run is the slowest: half of what it lets expect may be right.
+        if not way.prepares and needed > 2 * measure.GENEROUS * seconds:
             raise measure.TooSlow(needed)
         same = judge(*_results((once, again, first), compared))
         timing = _measure(trial.present, way, state, seconds, limit)
@@ -282,6 +291,7 @@ def _measure(
             before_present=present.before,
             before_alternative=way.before,
             after=None if state is None else state.restore,
+            warm=True,
         )
 
     if state is not None:
@@ -338,6 +348,11 @@ def _guarded(act: Callable[[], T], limit: float) -> T:
         if len(message) > LONGEST_MESSAGE:
             message = message[: LONGEST_MESSAGE - 1] + "…"
         raise CannotRun(f"raised {type(error).__name__}: {message}".rstrip(": ")) from error
+
+
+def not_tried(way: Way) -> Outcome:
+    """What came of a way for which no time was left."""
+    return Outcome(_alternative(way, failure="not tried: the budget was spent"), cut=True)
 
 
 def _too_long(once: str) -> str:

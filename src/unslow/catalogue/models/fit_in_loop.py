@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LEAST_FITS = 10
 MOST_STEPS_PER_FIT = 50
-SECONDS = 0.5
+SECONDS = 0.2
 """How long one run of the calls as they are should take."""
 LEAST_FITS_TRIED = 6
 MOST_FITS_TRIED = 16

@@ -184,7 +184,8 @@ print(len(means))
         if bridges:
             worst = bridges[0]
             evidence["slowest"] = worst.site.place
-            evidence |= _python(bridges, wait)
+            if worst.kind != "generator":
+                evidence |= _python(bridges, wait)
             message += (
                 f" The slowest known stage is the Python function {worst.function}() of "
                 f"{worst.site.place}: {count_text(worst.calls)} calls, "
