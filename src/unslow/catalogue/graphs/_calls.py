@@ -116,12 +116,14 @@ class Loop:
         self.possible = not call.keywords and len(outputs) == 1 and not function.input_signature
 
         def loop(*arguments: Any) -> Any:
-            results = tf.TensorArray(outputs[0].dtype, rounds)
-            for number in tf.range(rounds):
-                results = results.write(number, function(*arguments))
+            def again(number: Any, results: Any) -> tuple[Any, Any]:
+                return number + 1, results.write(number, function(*arguments))
+
+            begin = 0, tf.TensorArray(outputs[0].dtype, rounds)
+            _, results = tf.while_loop(lambda number, _: number < rounds, again, begin)
             return results.stack()
 
-        self._loop = tf.function(loop)
+        self._loop = tf.function(loop, autograph=False)
 
     def run(self) -> Any:
         """The results, one below the other."""
