@@ -107,7 +107,7 @@ def results(way: Way) -> Any:
 
 def tried(trial: Trial, way: Way) -> Alternative:
     """What comes of one way in a short time."""
-    (outcome,) = run_trial(replace(trial, ways=(way,)), 1.0, lambda way, limit: None)
+    (outcome,) = run_trial(replace(trial, ways=(way,)), 5.0, lambda way, limit: None)
     assert isinstance(outcome, Outcome), outcome
     return outcome.alternative
 

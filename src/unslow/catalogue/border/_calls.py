@@ -17,10 +17,11 @@ from unslow.recording.samples import BridgeCall
 COLOURS = (1, 3, 4)
 """Lengths of an image's last dimension."""
 
-COMPILED_FACTOR, COMPILED_SECONDS = 1.5, 0.015
+COMPILED_FACTOR, COMPILED_SECONDS = 1.5, 0.003
 """A run so many times as long as one like it, and so many seconds more, has compiled something."""
 
-COMPARED_RUNS = 3
+COMPARED_RUNS, MOST_COMPARED = 3, 10
+"""Runs that are compared, and where they say that something was compiled, to be sure."""
 
 PRESENT = "a call for each element"
 ALONE = "the function alone, without the bridge"
@@ -134,15 +135,16 @@ class Bridged:
         """Raise that XLA compiles anew for other values, where it has compiled for these."""
         usual, new = math.inf, math.inf
         others = list[BridgeCall]()
-        for _ in range(COMPARED_RUNS):
+        for number in range(1, MOST_COMPARED + 1):
             seen = zip(*(call.arguments for call in (*others, *self.calls)), strict=True)
             changed = tuple(_draws.changed(values[-1], values) for values in seen)
             others.append(replace(self.calls[0], arguments=changed))
             # The shortest of each: whatever else the machine does only makes them longer.
             usual = min(usual, self._first_run(self.calls[0], rewrite, threads))
             new = min(new, self._first_run(others[-1], rewrite, threads))
-        if new > COMPILED_FACTOR * usual + COMPILED_SECONDS:
-            raise Unfit("XLA would compile it anew for each value of its arguments")
+            if number >= COMPARED_RUNS and new <= COMPILED_FACTOR * usual + COMPILED_SECONDS:
+                return
+        raise Unfit("XLA would compile it anew for each value of its arguments")
 
     def _first_run(self, call: BridgeCall, rewrite: Rewrite, threads: int) -> float:
         """Seconds of the first run of a pipeline over so many calls that are all like this."""
