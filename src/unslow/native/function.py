@@ -18,11 +18,12 @@ import tensorflow as tf
 from unslow.native import ops
 from unslow.native.interpreter.calls import call
 from unslow.native.tracing.array import Array, fresh, read, result
+from unslow.native.tracing.checks import MESSAGE
 from unslow.native.tracing.dtypes import cast, checked
 from unslow.native.tracing.sequences import ArrayList
 from unslow.native.tracing.sequences import Sequence as Lazy
 from unslow.native.tracing.state import tracing
-from unslow.native.tracing.views import as_tensor
+from unslow.native.tracing.views import as_tensor, is_known
 from unslow.native.untranslatable import Untranslatable
 
 Random = Literal["distribution"] | None
@@ -40,6 +41,7 @@ class Translation:
 
     `inputs` are the tensors of the arguments, `structure` is what the function returns, with the
     tensors in it. `seeds`: what its random numbers are drawn from, empty where it draws none.
+    `wrong`: whether something happened that XLA does not raise for, where it was asked for.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Translation:
     block: ops.Block
     structure: Any
     seeds: list[Any] = field(default_factory=list)
+    wrong: Any = None
 
 
 class Native(Protocol):
@@ -64,12 +67,14 @@ class Native(Protocol):
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
-def _translation(made: Native, random: Random, args: Any, kwargs: Any) -> Translation:
+def _translation(
+    made: Native, random: Random, args: Any, kwargs: Any, watched: bool = False
+) -> Translation:
     block = ops.Block()
     inputs: list[Any] = []
     function = made.native_function
     try:
-        with tracing(random) as session, ops.recorded(block):
+        with tracing(random, watched) as session, ops.recorded(block):
             given = _arrays(args, inputs), _arrays(kwargs, inputs)
             structure = _whole(lambda: _tensors(call(function, given[0], given[1])))
     except Untranslatable as error:
@@ -79,9 +84,10 @@ def _translation(made: Native, random: Random, args: Any, kwargs: Any) -> Transl
     block.parameters = inputs
     block.results = [each for each in tf.nest.flatten(structure) if tf.is_tensor(each)]
     name = getattr(function, "__name__", "translated")
-    return Translation(
-        name, _parameters(function, len(inputs)), inputs, block, structure, session.seeds
-    )
+    names = _parameters(function, len(inputs))
+    wrong = None if session.wrong is None else session.wrong.read()
+    wrong = None if is_known(wrong) else wrong
+    return Translation(name, names, inputs, block, structure, session.seeds, wrong)
 
 
 def _whole(translate: Callable[[], Any]) -> Any:
@@ -124,21 +130,36 @@ def _made(function: Callable[..., Any], random: Random, jit_compile: bool) -> Na
     def inline(*args: Any, **kwargs: Any) -> Any:
         return translate(*args, **kwargs).structure
 
-    compiled = tf.function(inline, autograph=False, jit_compile=jit_compile)
+    def told(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        translation = _translation(made, random, args, kwargs, watched=jit_compile)
+        return translation.structure, translation.wrong
+
+    compiled = tf.function(told, autograph=False, jit_compile=jit_compile)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         if not tf.executing_eagerly() and not jit_compile:
             return inline(*args, **kwargs)
         args, kwargs = tf.nest.map_structure(_as_tensor, (args, kwargs))
         if not all(map(_is_hashable, tf.nest.flatten((args, kwargs)))):
-            return _with_fixed(inline, jit_compile, args, kwargs)
-        return compiled(*args, **kwargs)
+            return _raising(*_with_fixed(told, jit_compile, args, kwargs))
+        return _raising(*compiled(*args, **kwargs))
 
     functools.update_wrapper(run, function)
     made: Any = tf.autograph.experimental.do_not_convert(run)
     made.native_function, made.translate, made.refusal = function, translate, None
     made.options = random, jit_compile
     return cast_to(Native, made)
+
+
+def _raising(found: Any, wrong: Any) -> Any:
+    """The results, which raise once they are asked for if there was something `wrong`."""
+    if wrong is None:
+        return found
+    check = tf.debugging.Assert(tf.logical_not(wrong), [MESSAGE])
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.nest.map_structure(
+            lambda each: tf.identity(each) if tf.is_tensor(each) else each, found
+        )
 
 
 def _note(function: Any, error: Untranslatable) -> Untranslatable:
@@ -166,7 +187,7 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
-def _with_fixed(inline: Callable[..., Any], jit_compile: bool, args: Any, kwargs: Any) -> Any:
+def _with_fixed(made: Callable[..., Any], jit_compile: bool, args: Any, kwargs: Any) -> Any:
     """A call with arguments that `tf.function` cannot tell apart: it is compiled for them alone."""
     values = tf.nest.flatten((args, kwargs))
     places = [place for place, each in enumerate(values) if tf.is_tensor(each)]
@@ -176,7 +197,7 @@ def _with_fixed(inline: Callable[..., Any], jit_compile: bool, args: Any, kwargs
         for place, tensor in zip(places, tensors, strict=True):
             given[place] = tensor
         again = tf.nest.pack_sequence_as((args, kwargs), given)
-        return inline(*again[0], **again[1])
+        return made(*again[0], **again[1])
 
     compiled = tf.function(fixed, autograph=False, jit_compile=jit_compile)
     return compiled(*[values[place] for place in places])

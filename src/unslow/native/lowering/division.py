@@ -19,6 +19,7 @@ from unslow.native.lowering.basics import (
     where,
 )
 from unslow.native.lowering.complexes import power
+from unslow.native.tracing.checks import note
 
 
 def _safe(a: Any, b: Any) -> tuple[Any, Any, Any]:
@@ -101,6 +102,8 @@ def _power(a: Any, b: Any) -> Any:
         if dtype_of(a) == np.uint64:
             return _unsigned_power(a, b)
         # A negative exponent is an error here, as it is in NumPy.
+        if _kind(b) == "i":
+            note("tf.less", b, number(0, b))
         return elementwise("tf.pow", a, b)
     if _kind(a) == "c":
         return power(a, b)

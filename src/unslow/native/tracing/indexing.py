@@ -10,6 +10,7 @@ import numpy as np
 from unslow.native import kit, ops
 from unslow.native.tracing import views
 from unslow.native.tracing.array import Array, fresh, ndim, read, result, view
+from unslow.native.tracing.checks import note_outside
 from unslow.native.tracing.dtypes import cast, dtype_of
 from unslow.native.tracing.layout import keeps_c_order
 from unslow.native.tracing.sequences import Sequence
@@ -100,9 +101,10 @@ def parts_of(array: Array, key: Any) -> list[Any]:
 
 
 def _check(value: Any, parts: list[Any]) -> None:
-    """Refuse what is out of range for sure."""
+    """Refuse what is out of range for sure, and note what else is."""
     axis = 0
     static = list(value.shape) if is_known(value) else value.shape.as_list()
+    all_sizes = sizes(value)
     for part in parts:
         if part is None:
             continue
@@ -117,6 +119,9 @@ def _check(value: Any, parts: list[Any]) -> None:
                 numbers = part.values
             if numbers is not None and np.any((numbers >= np.int64(size)) | (numbers < -size)):
                 raise Untranslatable("NumPy raises IndexError: an index is out of bounds")
+        if views.is_open(part) or (isinstance(part, int) and size is None):
+            number = part if views.is_open(part) else np.int64(part)
+            note_outside(views.from_start(number, all_sizes[axis]), all_sizes[axis])
         axis += part.axes if isinstance(part, Picked) else 1
 
 
@@ -206,13 +211,17 @@ def from_zero(picked: Any, size: Any, narrow: bool = False) -> Any:
         if isinstance(size, int):
             return np.where(picked < 0, picked + size, picked)
         if not np.any(picked < 0):
+            note_outside(picked, size)
             return picked
     picked = as_tensor(picked)
     if source.kind == "u" and source.itemsize < 8:
+        note_outside(picked, size)
         return picked
     total = np.int32(size) if narrow else kit.size_tensor(size)
     below = ops.call("tf.less", picked, np.zeros((), dtype_of(picked)))
-    return ops.call("tf.where", below, ops.call("tf.add", picked, total), picked)
+    picked = ops.call("tf.where", below, ops.call("tf.add", picked, total), picked)
+    note_outside(picked, size)
+    return picked
 
 
 def _rank(value: Any) -> int:

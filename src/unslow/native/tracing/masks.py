@@ -12,6 +12,7 @@ import numpy as np
 
 from unslow.native import kit, ops
 from unslow.native.tracing import views
+from unslow.native.tracing.checks import note
 from unslow.native.tracing.views import as_tensor, is_known, sizes
 
 
@@ -43,6 +44,8 @@ def assigned(whole: Any, parts: list[Any], new: Any) -> Any | None:
     for axis in picked:
         inside, places = _inside(parts[axis], all_sizes[axis])
         if not kit.is_size(shape[axis], 1):
+            count = ops.call("tf.math.count_nonzero", as_tensor(inside))
+            note("tf.not_equal", count, kit.size_tensor(shape[axis]))
             new = ops.call("tf.gather", as_tensor(new), _within(places, shape[axis]), axis=axis)
         along = [-1 if place == axis else 1 for place in range(len(parts))]
         inside = as_tensor(views.reshape(inside, along))

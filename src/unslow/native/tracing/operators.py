@@ -9,6 +9,7 @@ import numpy as np
 
 from unslow.native import ops
 from unslow.native.tracing.array import Array, is_number, is_traced, number, read, write
+from unslow.native.tracing.checks import note
 from unslow.native.tracing.dtypes import cast, quietly
 from unslow.native.tracing.views import as_tensor
 from unslow.native.untranslatable import Untranslatable
@@ -106,6 +107,7 @@ def _on_numbers(name: str, operands: tuple[Any, ...]) -> Any:
         tensors.append(as_tensor(cast(value, _DTYPES[common])))
     if common is int and name in ("floordiv", "mod"):
         # As in Python, a division by zero is an error.
+        note("tf.equal", tensors[1], np.int64(0))
         op = {"floordiv": "tf.math.floordiv", "mod": "tf.math.floormod"}[name]
         return number(ops.call(op, *tensors))
     if common is bool and name in ("and", "or", "xor"):

@@ -93,11 +93,13 @@ class Session:
     `journals`: for each branch being traced, what was there before it. `made`: for each
     branch, the lists and dictionaries made inside. `stack`: the names of the functions that
     are running. `seeds`: the tensors that random numbers are drawn from. `trials`: how many
-    graphs that are thrown away are being made now, one within the other.
+    graphs that are thrown away are being made now, one within the other. `wrong`: whether
+    anything happened for which NumPy raises and XLA does not, `None` where nobody asks.
     """
 
     def __init__(self, random: str | None = None) -> None:
         self.random = random
+        self.wrong: Storage | None = None
         self.seeds: list[Any] = []
         self.journals: list[dict[Key, Any]] = []
         self.made: list[list[Any]] = [[]]
@@ -122,9 +124,11 @@ def session() -> Session:
 
 
 @contextmanager
-def tracing(random: str | None) -> Iterator[Session]:
-    """A new trace."""
+def tracing(random: str | None, watched: bool = False) -> Iterator[Session]:
+    """A new trace. `watched`: what XLA does not raise for is noted."""
     before, sessions.current = sessions.current, Session(random)
+    if watched:
+        sessions.current.wrong = Storage(np.asarray(False))
     try:
         yield sessions.current
     finally:

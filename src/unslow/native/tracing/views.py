@@ -68,7 +68,7 @@ class Index(Lens):
     def get(self, whole: Any) -> Any:
         if is_known(whole) and self.static:
             return np.asarray(whole)[self.key]
-        if any(map(_is_open, self.key)) and not any_op_will_do():
+        if any(map(is_open, self.key)) and not any_op_will_do():
             whole, key = _numbers_taken(as_tensor(whole), self.key)
             return whole if all(is_all(part) for part in key) else Index(key).get(whole)
         whole = as_tensor(whole)
@@ -121,9 +121,9 @@ class Index(Lens):
         return ops.call("tf.squeeze", seen, axis=new) if new else seen
 
 
-def _is_open(part: Part) -> bool:
+def is_open(part: Part) -> bool:
     """Whether a part is a number that is known only when the graph runs."""
-    return part is not None and not isinstance(part, (slice, int))
+    return hasattr(part, "dtype")
 
 
 def _numbers_taken(whole: Any, key: tuple[Part, ...]) -> tuple[Any, tuple[Part, ...]]:
@@ -135,7 +135,7 @@ def _numbers_taken(whole: Any, key: tuple[Part, ...]) -> tuple[Any, tuple[Part, 
     left: list[Part] = []
     axis = 0
     for part in key:
-        if _is_open(part):
+        if is_open(part):
             taken.append((axis, part))
         else:
             left.append(part)

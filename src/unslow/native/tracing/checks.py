@@ -1,0 +1,45 @@
+"""What NumPy and TensorFlow raise for and XLA does not: noted, and told afterwards.
+
+A branch that is not taken notes nothing, nor do rounds of a loop that are not run: what is noted
+is stored as arrays are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unslow.native import ops
+from unslow.native.tracing.state import session
+from unslow.native.tracing.surroundings import compiled
+from unslow.native.tracing.views import as_tensor, is_known
+
+MESSAGE = (
+    "NumPy raises here: an index out of bounds, a whole number divided by 0 or to a negative "
+    "power, or a slice that is assigned another number of values"
+)
+
+
+def note(name: str, *operands: Any) -> None:
+    """Note whether a comparison, an op of TensorFlow's by name, holds for any element.
+
+    The operands are tensors or known numbers of one dtype.
+    """
+    noted = session().wrong
+    if noted is None or not compiled():
+        return
+    wrong = ops.call(name, *[as_tensor(each) for each in operands])
+    if wrong.shape.rank != 0:
+        wrong = ops.call("tf.reduce_any", wrong)
+    before = noted.read()
+    noted.put(wrong if is_known(before) else ops.call("tf.logical_or", before, wrong))
+
+
+def note_outside(index: Any, size: Any) -> None:
+    """Note whether a whole number of `index`, counted from the start, is none of `size` places."""
+    dtype = index.dtype if is_known(index) else index.dtype.as_numpy_dtype
+    if not isinstance(size, int):
+        size = ops.call("tf.cast", size, np.dtype(dtype).name)
+    note("tf.less", index, np.zeros((), dtype))
+    note("tf.greater_equal", index, np.asarray(size, dtype) if isinstance(size, int) else size)
