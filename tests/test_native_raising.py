@@ -63,11 +63,11 @@ def branched(a: Any, i: Any) -> Any:
 
 
 def divided(a: Any, by: Any) -> Any:
-    return a * (12 // int(by))
+    return a * np.float32(12 // int(by))
 
 
 def rest(a: Any, by: Any) -> Any:
-    return a * (12 % int(by))
+    return a * np.float32(12 % int(by))
 
 
 def raised(a: Any, power: Any) -> Any:
