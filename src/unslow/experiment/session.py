@@ -8,7 +8,7 @@ from math import isclose
 from time import perf_counter
 
 from unslow.catalogue import page
-from unslow.catalogue.trial import Untried
+from unslow.catalogue.trial import Trial, Untried
 from unslow.experiment.gain import ranked, with_outcomes
 from unslow.experiment.trials import Outcome, not_tried, run_trial
 from unslow.finding import Alternative, Finding
@@ -58,20 +58,25 @@ class Tried:
 
 @dataclass(frozen=True)
 class _Known:
-    """What has been `shown` of a trial's ways by any trial of its subject, for which cost."""
+    """What is `shown` of a trial's ways by any of its subject; with each the cost it was of."""
 
     ways: tuple[str, ...]
     share: float
     exhaustive: bool
     cost: float
-    shown: Mapping[str, tuple[Outcome, float]]
+    shown: dict[str, tuple[Outcome, float]]
 
     def outcomes(self) -> Iterator[Outcome]:
-        """What came of those of its ways that were tried, in its own terms."""
+        """What came of those of its ways that were tried, in the trial's own terms."""
         for outcome, cost in (self.shown[way] for way in self.ways if way in self.shown):
             # What is gained beside a cost was reckoned for that one.
             if outcome.beside is None or isclose(cost, self.cost, rel_tol=ALIKE):
                 yield replace(outcome, share=self.share, exhaustive=self.exhaustive)
+
+    def show(self, outcome: Outcome) -> None:
+        """Keep what came of a way, unless more time would tell."""
+        if not outcome.cut:
+            self.shown[outcome.alternative.name] = outcome, self.cost
 
 
 class Session:
@@ -178,46 +183,49 @@ class Session:
         """
         finding = self._asked[number]
         cost = finding.cost.seconds
-        trials = []
+        waiting: list[tuple[Trial, _Known]] = []
         won = False
         for place, each in enumerate(page(finding.code).trials(finding, self._samples)):
             if isinstance(each, Untried):
                 yield each
                 continue
-            shown = self._shown.setdefault(each.subject or (number, place), {})
-            names = tuple(way.name for way in each.ways)
-            known = _Known(names, each.share, each.exhaustive, cost, shown)
-            if each.subject is not None:
-                self._shared.append((number, known))
-            waiting = {way.name: way for way in each.ways}
-            for outcome in known.outcomes():
-                del waiting[outcome.alternative.name]
-                won = won or outcome.wins
-                yield outcome
-            if waiting and self._left() <= 0 and len(waiting) == len(names):
+            known = self._known(number, place, each)
+            tried = list(known.outcomes())
+            won = won or any(outcome.wins for outcome in tried)
+            yield from tried
+            names = {outcome.alternative.name for outcome in tried}
+            ways = tuple(way for way in each.ways if way.name not in names)
+            if ways and not tried and not self._left():
                 yield Untried(SPENT)
-            elif waiting:
-                trials.append((replace(each, ways=tuple(waiting.values())), waiting, shown))
-        count = sum(len(waiting) for _, waiting, _ in trials)
-        for trial, waiting, shown in trials:
+            elif ways:
+                waiting.append((replace(each, ways=ways), known))
+        count = sum(len(trial.ways) for trial, _ in waiting)
+        for trial, known in waiting:
             left = self._left()
-            share = seconds * len(trial.ways) / count
-            for tried in (
-                run_trial(trial, share, tell, cost, self._include, left)
-                if left > 0 and not (won and until_won)
-                else ()
-            ):
-                if isinstance(tried, Untried):
-                    waiting.clear()
-                else:
-                    del waiting[tried.alternative.name]
-                    if not tried.cut:
-                        shown[tried.alternative.name] = tried, cost
-                    won = won or tried.wins
-                yield tried
-                if won and until_won:
-                    break
-            yield from (not_tried(way) for way in waiting.values())
+            ways = trial.ways
+            share = seconds * len(ways) / count
+            if left and not (won and until_won):
+                for outcome in run_trial(trial, share, tell, cost, self._include, left):
+                    yield outcome
+                    if isinstance(outcome, Untried):
+                        ways = ()
+                        continue
+                    ways = ways[1:]
+                    known.show(outcome)
+                    won = won or outcome.wins
+                    if won and until_won:
+                        break
+            yield from map(not_tried, ways)
+
+    def _known(self, number: int, place: int, trial: Trial) -> _Known:
+        """What is known of a trial, the one at this place of a finding's."""
+        shown = self._shown.setdefault(trial.subject or (number, place), {})
+        names = tuple(way.name for way in trial.ways)
+        cost = self._asked[number].cost.seconds
+        known = _Known(names, trial.share, trial.exhaustive, cost, shown)
+        if trial.subject is not None:
+            self._shared.append((number, known))
+        return known
 
     def _take_over(self, number: int, known: _Known) -> None:
         """Take what trials of other findings have shown since a finding was tried."""
