@@ -89,6 +89,15 @@ def test_each_way_is_measured_and_compared() -> None:
     assert "2" in other.where
 
 
+def test_an_error_is_told_without_the_names_that_tensorflow_gives() -> None:
+    def fails() -> None:
+        raise RuntimeError("{{function_node __wrapped__Op_device_/job:a/task:0}} indices[0] = 4")
+
+    assert (
+        outcomes(trial(Way("bad", fails)))["bad"].failure == "raised RuntimeError: indices[0] = 4"
+    )
+
+
 def test_a_way_that_raises_is_told_and_the_others_are_tried() -> None:
     def fails() -> None:
         raise ValueError("no\n  such way")
@@ -373,6 +382,14 @@ def test_findings_are_ranked_by_gain_and_cleared_ones_come_last() -> None:
     cleared = replace(FINDING, kind="cleared", gain=Gain(0.0, 0.0), code="TF105")
     order = [f.code for f in ranked([cleared, unknown, small, large])]
     assert order == ["TF102", "TF101", "TF103", "TF105"]
+
+
+def test_of_equal_gains_what_tells_of_others_time_comes_last() -> None:
+    wait = replace(FINDING, gain=Gain(9 * 0.7, 0.1), code="TF301", cost=Cost(9.0))
+    call = replace(FINDING, gain=Gain(6.3, 0.1), code="TF305", cost=Cost(8.0))
+    assert [each.code for each in ranked([wait, call])] == ["TF305", "TF301"]
+    larger = replace(wait, gain=Gain(6.4, 0.1))
+    assert [each.code for each in ranked([call, larger])] == ["TF301", "TF305"]
 
 
 def test_gains_are_added_and_overlaps_counted_once() -> None:

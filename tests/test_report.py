@@ -151,6 +151,15 @@ def test_a_measured_gain_and_its_alternatives_are_shown() -> None:
     assert "untried" not in text
 
 
+def test_what_failed_for_one_reason_stands_together() -> None:
+    failed = [Alternative(name, "safe", failure="not tried: no time") for name in ("one", "two")]
+    other = Alternative("three", "safe", failure="raised ValueError: no")
+    finding = replace(FINDINGS[0], alternatives=(failed[0], other, failed[1]))
+    text = report(findings=[finding])
+    assert "one; two: not tried: no time" in text
+    assert "three raised ValueError: no" in text
+
+
 def test_the_headline_says_how_long_the_program_would_take() -> None:
     rotate = replace(FINDINGS[0], gain=Gain(16.0, 0.4))
     step = replace(FINDINGS[1], gain=Gain(9.0, 0.225))

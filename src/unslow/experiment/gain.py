@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from unslow.catalogue import page
 from unslow.experiment.trials import Outcome
 from unslow.finding import Alternative, Claim, Cost, Finding, Gain
 
@@ -73,13 +74,17 @@ def _among(alternative: Alternative, outcomes: Sequence[Outcome]) -> bool:
 
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings by their gain; those without one follow by their cost, cleared ones last."""
+    """The findings by their gain; those without one follow by their cost, cleared ones last.
+
+    Of equal gains, one that only tells of others' time comes after them.
+    """
     return sorted(
         findings,
         key=lambda finding: (
             finding.kind == "cleared",
             finding.gain is None,
-            -(finding.gain.seconds if finding.gain is not None else 0.0),
+            -(float(f"{finding.gain.seconds:.6g}") if finding.gain is not None else 0.0),
+            page(finding.code).general,
             -finding.cost.seconds,
             finding.code,
             finding.site.path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +44,9 @@ STATE_LIMIT = 256 * 2**20
 
 FROZEN = "the same random numbers in every call"
 """What is wrong with results that do not vary although the present way's do."""
+
+_NODE = re.compile(r"\{\{(?:function_node|node) [^}]*\}\}")
+"""Where in a graph an op stands that raised, by names that the user has not given."""
 
 LONGEST_MESSAGE = 160
 """Characters of an error's message that a report can use."""
@@ -344,7 +348,7 @@ def _guarded(act: Callable[[], T], limit: float) -> T:
         raise CannotRun(str(error)) from error
     except BaseException as error:
         # Whatever the user's code raises, SystemExit too, is the outcome of this one way.
-        message = " ".join(str(error).split())
+        message = " ".join(_NODE.sub("", str(error)).split())
         if len(message) > LONGEST_MESSAGE:
             message = message[: LONGEST_MESSAGE - 1] + "…"
         raise CannotRun(f"raised {type(error).__name__}: {message}".rstrip(": ")) from error

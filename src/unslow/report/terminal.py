@@ -205,25 +205,32 @@ def _cost(finding: Finding, wall: float) -> str:
 def measured(
     alternatives: Iterable[Alternative], best: Alternative | None, width: int
 ) -> Iterator[str]:
-    """What was tried: a line each, `best` marked, by what it was measured on."""
+    """What was tried: a line each, `best` marked, by what it was measured on.
+
+    Ways that were not measured for the same reason stand together.
+    """
     tried = [each for each in alternatives if each.proof is not None or each.failure]
     names = min(max((len(each.name) for each in tried), default=0), 44)
     inputs = None
+    failed: dict[str, list[str]] = {}
     for each in tried:
         proof = each.proof
-        if proof is not None and proof.inputs != inputs:
+        if proof is None:
+            failed.setdefault(each.failure, []).append(each.name)
+            continue
+        if proof.inputs != inputs:
             inputs = proof.inputs
             yield from wrapped(f"measured on {inputs}:" if inputs else "measured:", width, 4)
         name = f"{each.name:<{names}}  "
-        if proof is None:
-            yield from wrapped(name + each.failure, width, 6)
-            continue
         low, high = proof.interval
         mark = "  ← best" if each is best else ""
         text = f"{_ratio(proof.ratio):>6}  ({_ratio(low)} to {_ratio(high)})  {_same(proof)}{mark}"
         yield from wrapped(name + text, width, 6)
         if mark and each.note:
             yield from wrapped(f"mind: {each.note}", width, 8)
+    for failure, ways in failed.items():
+        several = f"{'; '.join(ways)}: " if len(ways) > 1 else f"{ways[0]:<{names}}  "
+        yield from wrapped(several + failure, width, 6)
 
 
 def _ratio(ratio: float) -> str:
