@@ -188,7 +188,7 @@ def test_loops_that_would_take_too_long_are_not_run(monkeypatch: pytest.MonkeyPa
                 count += 1
         return np.int64(count)
 
-    signal = np.random.default_rng(0).normal(size=30_000)
+    signal = np.random.default_rng(0).normal(size=300_000)
     call = BridgeCall(crossings, (signal,), outputs=((np.dtype("int64"), ()),))
     offered = {each.name: each for each in rewrites(call, 1e-4)}
     for name in (native_ops.NAME, native_ops.BATCHED):
