@@ -36,7 +36,7 @@ def scale(x, by=2.0):
 
 scaled = Scale(2.0)
 act = ACT
-data = tf.data.Dataset.range(4).map(lambda x: tf.cast(x, tf.float32))
+data = tf.data.Dataset.range(4).map(lambda x: tf.cast(x, tf.float32)).batch(1)
 rows = list(data.map(lambda x: tf.BRIDGE(act, [x], tf.float32)))
 """
 

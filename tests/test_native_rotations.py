@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,8 +21,11 @@ IMAGE = np.random.default_rng(0).random((SIZE, SIZE - 7, 3), np.float32)
 
 
 def check(name: str, function: Any, dtype: str, image: Any = IMAGE) -> None:
-    tolerance = libraries.TOLERANCES[name]
     for jit in (False, True):
+        tolerance = libraries.TOLERANCES[name]
+        if jit and tf.__version__.startswith("2.16."):
+            # The docs tell of it.
+            tolerance = replace(tolerance, float32=5e-5)
         made = tf.function(native(function), autograph=False, jit_compile=jit)
         for angle in np.array(ANGLES, dtype):
             agree(made(image, tf.constant(angle)), function(image, angle), tolerance)

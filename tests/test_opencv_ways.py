@@ -22,7 +22,7 @@ pytestmark = pytest.mark.tensorflow
 
 np = pytest.importorskip("numpy")
 tf = pytest.importorskip("tensorflow")
-pytest.importorskip("cv2")
+cv2 = pytest.importorskip("cv2")
 ndimage = pytest.importorskip("scipy.ndimage")
 transform = pytest.importorskip("skimage.transform")
 
@@ -133,7 +133,9 @@ def test_the_functions_that_a_bridge_calls_are_exchanged() -> None:
     assert way.name == "OpenCV in place of SciPy and scikit-image"
     assert way.note == opencv.NOTE
     expected, found = results(trial.present), results(way)
-    assert judge(expected, expected, found, looser=1000).equal is True
+    # Only the newer versions of OpenCV are near enough to be recommended.
+    newer = int(cv2.__version__.split(".")[0]) >= 5
+    assert judge(expected, expected, found, looser=1000).equal is newer
     # The user's function stays what it was.
     assert turned.__globals__["transform"] is transform
     assert not [each for each in rewrites(calls_of(other)[0]) if each.name.startswith("OpenCV")]
