@@ -1,7 +1,7 @@
 """Short windows in which TensorFlow's profiler shows what Python cannot see.
 
 A window opens while a line is inside compiled functions: first after it has been
-for half a second, then after ever longer. What the profiler returns is put aside
+for a third of a second, then after ever longer. What the profiler returns is put aside
 and read once the program has ended.
 """
 
@@ -29,7 +29,7 @@ EXECUTIONS = 2
 LONGEST = 4.0
 """Seconds a window is open at most."""
 
-FIRST = 0.4
+FIRST = 0.3
 """Seconds of a line inside compiled functions before its first window."""
 
 FACTOR = 8
