@@ -79,6 +79,21 @@ def part_put(a: Any, end: Any) -> Any:
     return a
 
 
+def searched(a: Any, wanted: Any) -> Any:
+    place = 0
+    while a[place] < wanted:
+        place += 1
+    return place
+
+
+def walked(a: Any, steps: Any) -> Any:
+    place, left = 0, steps
+    while left > 0:
+        left = left - np.int64(a[place] > -1)
+        place += 1
+    return place
+
+
 def number(value: int) -> Any:
     return np.int64(value)
 
@@ -99,6 +114,8 @@ def number(value: int) -> Any:
         *((along, LINE, np.array(i)) for i in ([3], [5])),
         *((summed, LINE, number(i)) for i in (4, 5)),
         *((branched, LINE, number(i)) for i in (3, 9, -9)),
+        *((searched, LINE, number(i)) for i in (2, 3, 99)),
+        *((walked, LINE, number(i)) for i in (0, 4, 5)),
         *((divided, LINE, number(i)) for i in (5, 0)),
         *((rest, LINE, number(i)) for i in (5, 0)),
         *((raised, LINE, number(i)) for i in (3, -1)),
@@ -119,6 +136,27 @@ def test_what_raises_in_numpy_raises_compiled_and_not(
     else:
         for each in translated:
             np.testing.assert_array_equal(each(*given).numpy(), expected)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("size", "end", "fits"), [(1, 3, True), (2, 2, True), (2, 3, False)])
+def test_a_part_takes_an_array_of_open_size(size: int, end: int, fits: bool) -> None:
+    function = unslow.native(assigned, jit_compile=True)
+    specs = [tf.TensorSpec([5]), tf.TensorSpec([None]), tf.TensorSpec([], tf.int64)]
+    compiled = tf.function(function, specs, autograph=False)
+    line, part = np.arange(5, dtype=np.float32), np.full(size, 7, np.float32)
+    given = [tf.constant(each) for each in (line, part, np.int64(end))]
+    if fits:
+        np.testing.assert_array_equal(compiled(*given), assigned(line.copy(), part, end))
+    else:
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            compiled(*given)
+
+
+def assigned(line: Any, part: Any, end: Any) -> Any:
+    line = line.copy()
+    line[:end] = part
+    return line
 
 
 def test_the_message_says_so() -> None:

@@ -16,7 +16,6 @@ import numpy as np
 import tensorflow as tf
 
 from unslow.native import ops
-from unslow.native.compiling import gains_by_xla
 from unslow.native.interpreter.calls import call
 from unslow.native.tracing.array import Array, fresh, read, result
 from unslow.native.tracing.checks import MESSAGE
@@ -298,36 +297,25 @@ def numpy_function(
     name: str | None = None,
     *,
     random: Random = None,
-    jit_compile: bool | None = None,
+    jit_compile: bool = False,
     fallback: bool = True,
 ) -> Any:
     """`tf.numpy_function`, as TensorFlow ops wherever the function can be said in them.
 
     What cannot is called through `tf.numpy_function`, and the reason is kept in
     `native.refusals()`; with `fallback=False` it raises `Untranslatable` instead. `random` and
-    `jit_compile` are those of `native`; where nothing is said, XLA compiles what has loops in a
-    graph and only sizes that are known, if it can. There is no gradient then, as
-    `tf.numpy_function` has none.
+    `jit_compile` are those of `native`.
     """
     # AutoGraph would rewrite the translator itself.
     plainly = tf.autograph.experimental.do_not_convert(_numpy_function)
-    made = native(func, random=random, jit_compile=bool(jit_compile))
-    return plainly(made, inp, Tout, stateful, name, fallback, jit_compile is None)
+    made = native(func, random=random, jit_compile=jit_compile)
+    return plainly(made, inp, Tout, stateful, name, fallback)
 
 
 def _numpy_function(
-    translated: Native,
-    inp: Any,
-    Tout: Any,
-    stateful: bool,
-    name: str | None,
-    fallback: bool,
-    may_compile: bool,
+    translated: Native, inp: Any, Tout: Any, stateful: bool, name: str | None, fallback: bool
 ) -> Any:
     tensors = [tf.convert_to_tensor(each) for each in inp]
-    if may_compile and gains_by_xla(translated, tensors):
-        translated = native(translated, jit_compile=True)
-        tensors = [tf.stop_gradient(each) for each in tensors]
     try:
         with tf.name_scope(name or "numpy_function"):
             return _with_dtypes(translated(*tensors), Tout, translated)

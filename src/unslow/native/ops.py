@@ -52,19 +52,6 @@ def has_loops(block: Block) -> bool:
     )
 
 
-def sizes_are_known(block: Block) -> bool:
-    """Whether no size of what is made in it hangs on values."""
-    return all(
-        all(each.shape.is_fully_defined() for each in _tensors_of(step.result))
-        and all(map(sizes_are_known, step.blocks))
-        for step in block.steps
-    )
-
-
-def _tensors_of(result: Any) -> list[Any]:
-    return [each for each in tf.nest.flatten(result) if tf.is_tensor(each)]
-
-
 @dataclass(frozen=True)
 class Unprintable:
     """Stands in a step for what no source can be written of."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unslow.native import ops
-from unslow.native.tracing.state import session
+from unslow.native.tracing.state import Key, session
 from unslow.native.tracing.surroundings import compiled
 from unslow.native.tracing.views import as_tensor, is_known
 
@@ -43,3 +43,18 @@ def note_outside(index: Any, size: Any) -> None:
         size = ops.call("tf.cast", size, np.dtype(dtype).name)
     note("tf.less", index, np.zeros((), dtype))
     note("tf.greater_equal", index, np.asarray(size, dtype) if isinstance(size, int) else size)
+
+
+def unless_wrong(test: Any) -> Any:
+    """The test of a loop, which ends as soon as something is wrong: else it might never do so."""
+    noted = session().wrong
+    if noted is None or is_known(noted.read()):
+        return test
+    return ops.call("tf.logical_and", test, ops.call("tf.logical_not", noted.read()))
+
+
+def note_as_in(changes: dict[Key, Any]) -> None:
+    """Note what was noted among changes that were undone, as when a loop's last test was made."""
+    noted = session().wrong
+    if noted is not None and (noted, "value") in changes:
+        noted.put(changes[noted, "value"])

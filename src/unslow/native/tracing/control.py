@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from unslow.native import ops
-from unslow.native.tracing import merging, surroundings
+from unslow.native.tracing import checks, merging, surroundings
 from unslow.native.tracing.array import Array, is_traced, read, to_python
 from unslow.native.tracing.merging import Raw, Template, merged, note_sharing
 from unslow.native.tracing.state import Key, Storage, Undefined, isolated, put, session
@@ -171,7 +171,8 @@ def loop(test: Callable[[], Any], body: Callable[[], None]) -> None:
         def run() -> Any:
             begin(list(values))
             value = truth(test())
-            return read(value) if isinstance(value, Array) else ops.call("tf.constant", value)
+            value = read(value) if isinstance(value, Array) else ops.call("tf.constant", value)
+            return checks.unless_wrong(value)
 
         return isolated(run)[0]
 
@@ -201,6 +202,7 @@ def loop(test: Callable[[], Any], body: Callable[[], None]) -> None:
     else:
         tensors = ops.while_loop(traced_test, traced_body, state, shapes)
     begin(tensors)
+    checks.note_as_in(isolated(lambda: truth(test()))[1])
 
 
 def _specs(templates: dict[Key, Template]) -> list[tf.TensorSpec]:

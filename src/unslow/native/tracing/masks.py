@@ -44,8 +44,7 @@ def assigned(whole: Any, parts: list[Any], new: Any) -> Any | None:
     for axis in picked:
         inside, places = _inside(parts[axis], all_sizes[axis])
         if not kit.is_size(shape[axis], 1):
-            count = ops.call("tf.math.count_nonzero", as_tensor(inside))
-            note("tf.not_equal", count, kit.size_tensor(shape[axis]))
+            _note_other_count(inside, shape[axis])
             new = ops.call("tf.gather", as_tensor(new), _within(places, shape[axis]), axis=axis)
         along = [-1 if place == axis else 1 for place in range(len(parts))]
         inside = as_tensor(views.reshape(inside, along))
@@ -88,6 +87,16 @@ def _inside(part: Any, size: Any) -> tuple[Any, Any]:
         found = _apply("tf.logical_and", np.logical_and, found, none)
         places = _apply("tf.math.floordiv", np.floor_divide, places, part.step)
     return found, places
+
+
+def _note_other_count(inside: Any, size: Any) -> None:
+    """Note that other than `size` places are picked, which may be one that stands for all."""
+    count = ops.call("tf.math.count_nonzero", as_tensor(inside))
+    if isinstance(size, int):
+        note("tf.not_equal", count, np.int64(size))
+        return
+    one = ops.call("tf.equal", size, np.int64(1))
+    note("tf.not_equal", ops.call("tf.where", one, size, count), size)
 
 
 def _within(places: Any, size: Any) -> Any:
