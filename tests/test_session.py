@@ -224,6 +224,27 @@ def test_what_a_later_trial_has_shown_is_told_of_an_earlier_finding_too(run: Run
     assert verdicts(ran["TF101"])["quick"] == "faster"
 
 
+def test_what_is_tried_instead_is_not_tried_again_either(run: Run) -> None:
+    def fails() -> None:
+        raise RuntimeError("used up")
+
+    runs: list[int] = []
+    quick = Way("quick", lambda: runs.append(1))
+    half = way("half", 3)
+    instead = trial(quick, half)
+    broken = Trial(Way("as it is", fails), (quick, half), "numbers", instead=instead)
+    ran = run(20.0, TF101=Asked(9, (broken,)))
+    assert verdicts(ran["TF101"])["half"] == "faster"
+    proofs = {
+        each.proof
+        for state in ran.kept
+        for found in state.findings
+        for each in found.alternatives
+        if each.name == "quick" and each.proof is not None
+    }
+    assert len(proofs) == 1
+
+
 def test_what_was_measured_is_not_measured_again_for_what_was_cut(run: Run) -> None:
     ran = run(3.0, TF101=Asked(1, (trial(QUICK, way("slow", 60)),)), TF102=Asked(9))
     seen = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isclose
 from time import perf_counter
@@ -193,29 +193,28 @@ class Session:
             tried = list(known.outcomes())
             won = won or any(outcome.wins for outcome in tried)
             yield from tried
-            names = {outcome.alternative.name for outcome in tried}
-            ways = tuple(way for way in each.ways if way.name not in names)
-            if ways and not tried and not self._left():
+            rest = _without(each, {outcome.alternative.name for outcome in tried})
+            if rest.ways and not tried and not self._left():
                 yield Untried(SPENT)
-            elif ways:
-                waiting.append((replace(each, ways=ways), known))
+            elif rest.ways:
+                waiting.append((rest, known))
         count = sum(len(trial.ways) for trial, _ in waiting)
         for trial, known in waiting:
             left = self._left()
-            ways = trial.ways
+            ways = {way.name: way for way in trial.ways}
             share = seconds * len(ways) / count
             if left and not (won and until_won):
                 for outcome in run_trial(trial, share, tell, cost, self._include, left):
                     yield outcome
                     if isinstance(outcome, Untried):
-                        ways = ()
+                        ways.clear()
                         continue
-                    ways = ways[1:]
+                    ways.pop(outcome.alternative.name, None)
                     known.show(outcome)
                     won = won or outcome.wins
                     if won and until_won:
                         break
-            yield from map(not_tried, ways)
+            yield from map(not_tried, ways.values())
 
     def _known(self, number: int, place: int, trial: Trial) -> _Known:
         """What is known of a trial, the one at this place of a finding's."""
@@ -231,7 +230,10 @@ class Session:
         """Take what trials of other findings have shown since a finding was tried."""
         outcomes = self._outcomes_of[number]
         outcomes.update((each.alternative.name, each) for each in known.outcomes())
-        asked = replace(self._asked[number], untried=self._findings[number].untried)
+        untried = self._findings[number].untried
+        asked = replace(
+            self._asked[number], untried="" if untried == SPENT and outcomes else untried
+        )
         self._findings[number] = self._with(asked, outcomes)
 
     def _with(self, finding: Finding, outcomes: Mapping[str, Outcome]) -> Finding:
@@ -252,6 +254,13 @@ class Session:
             known[number] = finding
         shown = ranked(each for each in known if not _unproven_proposal(each))
         return Tried(tuple(shown), perf_counter() - self._began, complete, tuple(self._notes))
+
+
+def _without(trial: Trial, known: Collection[str]) -> Trial:
+    """A trial, and the one in its place, with those of its ways of which nothing is known."""
+    ways = tuple(way for way in trial.ways if way.name not in known)
+    instead = None if trial.instead is None else _without(trial.instead, known)
+    return replace(trial, ways=ways, instead=instead)
 
 
 def _turn(finding: Finding) -> tuple[bool, float]:

@@ -257,7 +257,8 @@ def _python_trials(finding: Finding, samples: Samples) -> Iterator[Trial]:
         ):
             if isinstance(trial, Trial):
                 ways = tuple(way for way in trial.ways if not way.yardstick)
-                yield replace(trial, ways=ways, share=evidence["slowest_share"])
+                if ways:
+                    yield replace(trial, ways=ways, share=evidence["slowest_share"])
 
 
 def _long(recording: Recording, wait: _waits.Wait) -> _waits.Wait | None:
