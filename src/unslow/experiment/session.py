@@ -231,10 +231,9 @@ class Session:
         outcomes = self._outcomes_of[number]
         outcomes.update((each.alternative.name, each) for each in known.outcomes())
         untried = self._findings[number].untried
-        asked = replace(
-            self._asked[number], untried="" if untried == SPENT and outcomes else untried
-        )
-        self._findings[number] = self._with(asked, outcomes)
+        if outcomes and untried == SPENT:
+            untried = ""
+        self._findings[number] = self._with(replace(self._asked[number], untried=untried), outcomes)
 
     def _with(self, finding: Finding, outcomes: Mapping[str, Outcome]) -> Finding:
         return with_outcomes(finding, tuple(outcomes.values()), self._wall)
