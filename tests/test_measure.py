@@ -124,6 +124,8 @@ def test_clear_differences_may_have_wider_intervals() -> None:
     assert not measure.is_known(1.1, (1.01, 1.2))
     assert measure.is_known(0.5, (0.45, 0.55))
     assert measure.is_known(1.0, (0.96, 1.04))
+    assert measure.is_known(80.0, (60.0, 110.0))
+    assert not measure.is_known(8.0, (6.0, 11.0))
 
 
 def test_the_order_within_pairs_varies_and_is_the_same_for_one_seed() -> None:
