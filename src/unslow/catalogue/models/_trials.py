@@ -13,7 +13,7 @@ from unslow.catalogue.trial import Timed, Untried, Way
 from unslow.finding import Site
 from unslow.recording.samples import ModelCall, OtherModel, Samples
 
-SECONDS = 0.4
+SECONDS = 0.3
 """How long one run of the present way should take, as far as that can be foreseen.
 
 What an epoch needs once, to fill its pipeline, would count too much in a shorter one.
