@@ -70,6 +70,7 @@ class Native(Protocol):
 def _translation(
     made: Native, random: Random, args: Any, kwargs: Any, watched: bool = False
 ) -> Translation:
+    """The translation for these arguments; why there is none is noted."""
     block = ops.Block()
     inputs: list[Any] = []
     function = made.native_function

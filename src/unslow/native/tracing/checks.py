@@ -6,12 +6,13 @@ is stored as arrays are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from unslow.native import ops
-from unslow.native.tracing.state import Key, session
+from unslow.native.tracing.state import isolated, session
 from unslow.native.tracing.surroundings import compiled
 from unslow.native.tracing.views import as_tensor, is_known
 
@@ -21,13 +22,18 @@ MESSAGE = (
 )
 
 
+def asked() -> bool:
+    """Whether anybody asks: else nothing is to be made for an answer."""
+    return session().wrong is not None and compiled()
+
+
 def note(name: str, *operands: Any) -> None:
     """Note whether a comparison, an op of TensorFlow's by name, holds for any element.
 
     The operands are tensors or known numbers of one dtype.
     """
     noted = session().wrong
-    if noted is None or not compiled():
+    if noted is None or not asked():
         return
     wrong = ops.call(name, *[as_tensor(each) for each in operands])
     if wrong.shape.rank != 0:
@@ -38,6 +44,8 @@ def note(name: str, *operands: Any) -> None:
 
 def note_outside(index: Any, size: Any) -> None:
     """Note whether a whole number of `index`, counted from the start, is none of `size` places."""
+    if not asked():
+        return
     dtype = index.dtype if is_known(index) else index.dtype.as_numpy_dtype
     if not isinstance(size, int):
         size = ops.call("tf.cast", size, np.dtype(dtype).name)
@@ -53,8 +61,11 @@ def unless_wrong(test: Any) -> Any:
     return ops.call("tf.logical_and", test, ops.call("tf.logical_not", noted.read()))
 
 
-def note_as_in(changes: dict[Key, Any]) -> None:
-    """Note what was noted among changes that were undone, as when a loop's last test was made."""
+def note_as_in(test: Callable[[], Any]) -> None:
+    """Note what the last test of a loop notes, which changes nothing else."""
     noted = session().wrong
-    if noted is not None and (noted, "value") in changes:
+    if noted is None or not asked():
+        return
+    changes = isolated(test)[1]
+    if (noted, "value") in changes:
         noted.put(changes[noted, "value"])

@@ -202,7 +202,7 @@ def loop(test: Callable[[], Any], body: Callable[[], None]) -> None:
     else:
         tensors = ops.while_loop(traced_test, traced_body, state, shapes)
     begin(tensors)
-    checks.note_as_in(isolated(lambda: truth(test()))[1])
+    checks.note_as_in(lambda: truth(test()))
 
 
 def _specs(templates: dict[Key, Template]) -> list[tf.TensorSpec]:

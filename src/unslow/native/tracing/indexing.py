@@ -10,7 +10,7 @@ import numpy as np
 from unslow.native import kit, ops
 from unslow.native.tracing import views
 from unslow.native.tracing.array import Array, fresh, ndim, read, result, view
-from unslow.native.tracing.checks import note_outside
+from unslow.native.tracing.checks import asked, note_outside
 from unslow.native.tracing.dtypes import cast, dtype_of
 from unslow.native.tracing.layout import keeps_c_order
 from unslow.native.tracing.sequences import Sequence
@@ -104,7 +104,7 @@ def _check(value: Any, parts: list[Any]) -> None:
     """Refuse what is out of range for sure, and note what else is."""
     axis = 0
     static = list(value.shape) if is_known(value) else value.shape.as_list()
-    all_sizes = sizes(value)
+    all_sizes = sizes(value) if asked() else static
     for part in parts:
         if part is None:
             continue
@@ -119,7 +119,7 @@ def _check(value: Any, parts: list[Any]) -> None:
                 numbers = part.values
             if numbers is not None and np.any((numbers >= np.int64(size)) | (numbers < -size)):
                 raise Untranslatable("NumPy raises IndexError: an index is out of bounds")
-        if views.is_open(part) or (isinstance(part, int) and size is None):
+        if asked() and (views.is_open(part) or (isinstance(part, int) and size is None)):
             number = part if views.is_open(part) else np.int64(part)
             note_outside(views.from_start(number, all_sizes[axis]), all_sizes[axis])
         axis += part.axes if isinstance(part, Picked) else 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from unslow.native import kit, ops
 from unslow.native.tracing import views
-from unslow.native.tracing.checks import note
+from unslow.native.tracing.checks import asked, note
 from unslow.native.tracing.views import as_tensor, is_known, sizes
 
 
@@ -91,6 +91,8 @@ def _inside(part: Any, size: Any) -> tuple[Any, Any]:
 
 def _note_other_count(inside: Any, size: Any) -> None:
     """Note that other than `size` places are picked, which may be one that stands for all."""
+    if not asked():
+        return
     count = ops.call("tf.math.count_nonzero", as_tensor(inside))
     if isinstance(size, int):
         note("tf.not_equal", count, np.int64(size))

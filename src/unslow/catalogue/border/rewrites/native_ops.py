@@ -46,7 +46,7 @@ def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
     import numpy as np
     import tensorflow as tf
 
-    from unslow.native import Untranslatable
+    from unslow.native import Untranslatable, native
 
     arrays = [np.asarray(each) for each in call.arguments]
     specs = [tf.TensorSpec(each.shape, each.dtype) for each in arrays]
@@ -55,7 +55,6 @@ def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
     except Untranslatable as error:
         yield Rewrite(NAME, _raises(error), in_python=False, each=True)
         return
-    from unslow.native import native
     from unslow.native.ops import has_loops
     from unslow.native.seeds import seed_arguments
 
