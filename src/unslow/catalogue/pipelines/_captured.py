@@ -230,19 +230,6 @@ def _first(made: Iterable[DatasetMade]) -> Captured | None:
     return None
 
 
-@dataclass(frozen=True)
-class _Same:
-    """A dataset by its identity: trials that read it are the same."""
-
-    dataset: Any
-
-    def __hash__(self) -> int:
-        return id(self.dataset)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.dataset is other.dataset
-
-
 @dataclass
 class Reading:
     """How many elements each way reads: as many as the first run did in `seconds`.
@@ -364,7 +351,7 @@ def trial(
         share=share,
         functions=captured.functions(),
         exhaustive=exhaustive,
-        subject=None if used is not None else (_Same(captured.dataset), making),
+        subject=None if used is not None else (captured.dataset, making),
     )
     if step is None:
         return tried
