@@ -48,7 +48,12 @@ def blurred(image):
 
 
 def noisy(image, seed):
-    rng = np.random.default_rng(seed)
+    rng = np.random.RandomState(seed)
+    return image + rng.normal(size=image.shape)
+
+
+def seeded(image, seed):
+    rng = np.random.default_rng(abs(seed))
     return image + rng.normal(size=image.shape)
 
 
@@ -183,6 +188,14 @@ def test_cases_keep_dtype_and_shape(dtype: str) -> None:
     assert {values.dtype.name for values in found.values()} == {dtype}
     assert found.pop("empty arrays").shape == (3, 0)
     assert len({values.shape for values in found.values()}) == 1
+
+
+def test_numbers_of_a_seed_are_numpys_own(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["native", f"{program}:seeded", "--input", "float64[6]", "--input", "int64[]"]
+    assert main([*command, "--no-experiments"]) == 0
+    told = capsys.readouterr()
+    assert "tf.random" not in told.out
+    assert "as given                equal\n" in told.err
 
 
 def test_random_numbers_are_compared_by_their_distribution(

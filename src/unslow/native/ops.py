@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from unslow.native.folding import must_be_hidden
@@ -152,11 +153,36 @@ def _made(
     key = key_of(name, args, kwargs) if known is not None else None
     if known is not None and key in known:
         return known[key]
-    result = function(*args, **kwargs)
+    operands = args if known is None or name not in _SHARING else [_constant(each) for each in args]
+    result = function(*operands, **kwargs)
     note(name, args, kwargs, result)
     if known is not None and key is not None and tf.is_tensor(result):
         known[key] = result
     return result
+
+
+_SHARING = {
+    *(f"tf.{name}" for name in ("add", "subtract", "multiply", "divide", "minimum", "maximum")),
+    *(f"tf.{name}" for name in ("less", "less_equal", "greater", "greater_equal", "equal")),
+    *(f"tf.bitwise.bitwise_{name}" for name in ("and", "or", "xor")),
+    *("tf.bitwise.left_shift", "tf.bitwise.right_shift", "tf.where", "tf.gather"),
+}
+"""Functions whose known operands are made tensors once for all of them.
+
+TensorFlow would make each anew, and prepare each anew in every epoch of a pipeline.
+"""
+
+
+def _constant(value: Any) -> Any:
+    known = _recording.made
+    if known is None or not isinstance(value, (np.ndarray, np.generic)):
+        return value
+    key = key_of("an operand", (value,), {})
+    if key is None:
+        return value
+    if key not in known:
+        known[key] = tf.constant(value)
+    return known[key]
 
 
 def note_loop() -> None:

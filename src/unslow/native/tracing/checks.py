@@ -18,7 +18,8 @@ from unslow.native.tracing.views import as_tensor, is_known
 
 MESSAGE = (
     "NumPy raises here: an index out of bounds, a whole number divided by 0 or to a negative "
-    "power, or a slice that is assigned another number of values"
+    "power, a slice that is assigned another number of values, or random numbers from a negative "
+    "seed or an empty range"
 )
 
 
@@ -51,6 +52,15 @@ def note_outside(index: Any, size: Any) -> None:
         size = ops.call("tf.cast", size, np.dtype(dtype).name)
     note("tf.less", index, np.zeros((), dtype))
     note("tf.greater_equal", index, np.asarray(size, dtype) if isinstance(size, int) else size)
+
+
+def zero_unless(wrong: Any) -> Any:
+    """A zero of int64, but that what is computed of it raises where a scalar truth is true."""
+    if not compiled():
+        # XLA takes the nearest place, which is why it is noted there.
+        return ops.call("tf.gather", np.zeros(1, np.int64), ops.call("tf.cast", wrong, "int32"))
+    note("tf.identity", wrong)
+    return ops.call("tf.constant", np.int64(0))
 
 
 def unless_wrong(test: Any) -> Any:
