@@ -234,6 +234,42 @@ def _enumerate_grows(x: Any) -> Any:
     return x * total
 
 
+def named_in_the_test(n: Any) -> Any:
+    total = 0
+    while (n := n - 1) > 0:
+        if n % 3 == 0:
+            continue
+        if n == 1:
+            break
+        total += n
+    else:
+        total += 100
+    return total, n
+
+
+def changed_in_the_test(n: Any) -> Any:
+    seen = np.zeros(2, np.int64)
+
+    def more() -> Any:
+        seen[0] += 1
+        return seen[0]
+
+    total = 0
+    while more() < n and total < 50:
+        total += 2
+    return total, seen
+
+
+def test_what_the_test_of_a_loop_changes_stays_changed() -> None:
+    # The graph's loop forgot it, so this one never ended.
+    calls = [
+        (each, (np.int64(n),))
+        for each in (named_in_the_test, changed_in_the_test)
+        for n in (10, 3, 0)
+    ]
+    equal(*calls)
+
+
 def test_a_list_may_grow_while_it_is_run_over() -> None:
     equal(*[(function, (V,)) for function in (_grows, _zip_grows, _enumerate_grows)])
 

@@ -14,7 +14,7 @@ from unslow.native.interpreter.frames import Frame
 from unslow.native.interpreter.objects import iterated
 from unslow.native.interpreter.source import leaves
 from unslow.native.tracing.array import Array, is_traced
-from unslow.native.tracing.control import branch, loop, truth
+from unslow.native.tracing.control import branch, changes_something, loop, truth
 from unslow.native.tracing.merging import MISSING
 from unslow.native.tracing.sequences import Fetched, Sequence, sequence_of
 from unslow.native.tracing.state import Variables, session
@@ -138,13 +138,12 @@ def _in_graph(start: Any, length: Any, one: Callable[[Any], Flow], escapes: bool
 def run_while(node: ast.While, frame: Frame, execute: Execute) -> Flow:
     """A `while` statement."""
     escapes = leaves(node.body, (ast.Return, ast.Break))
-    if any(isinstance(each, ast.NamedExpr) for each in ast.walk(node.test)):
-        raise Untranslatable("a name is given a value in the test of a loop")
     rounds = 0
     while True:
         test = truth(evaluate(node.test, frame))
         if is_traced(test) or (test and escapes and _leaves_now(node, frame, execute)):
-            return _after(_while_in_graph(node, frame, execute, escapes), node, frame, execute)
+            flow = _while_in_graph(node, frame, execute, test)
+            return _after(flow, node, frame, execute)
         if not test:
             return _after(NORMAL, node, frame, execute)
         made = ops.count()
@@ -164,16 +163,30 @@ def _leaves_now(node: ast.While, frame: Frame, execute: Execute) -> bool:
     return _may_leave(lambda index: execute(node.body, frame), 0)
 
 
-def _while_in_graph(node: ast.While, frame: Frame, execute: Execute, escapes: bool) -> Flow:
+def _while_in_graph(node: ast.While, frame: Frame, execute: Execute, first: Any) -> Flow:
+    """The rounds of a `while`, whose test has come out as `first`."""
     counter = _counter()
+    escapes = leaves(node.body, (ast.Return, ast.Break))
 
-    def test() -> Any:
+    def asked() -> Any:
         if not escapes:
             return truth(evaluate(node.test, frame))
         goes_on = truth(counter.values["kind"] == NORMAL.kind)
         return branch(goes_on, lambda: truth(evaluate(node.test, frame)), lambda: False)
 
-    return _loop(counter, test, lambda: _note_flow(counter, execute(node.body, frame)))
+    def body() -> None:
+        _note_flow(counter, execute(node.body, frame))
+
+    if not changes_something(lambda: evaluate(node.test, frame)):
+        return _loop(counter, asked, body)
+    # What the test changes is there once in each round: it is asked at the end of the one before.
+    counter.assign("goes_on", first)
+
+    def body_and_test() -> None:
+        body()
+        counter.assign("goes_on", asked())
+
+    return _loop(counter, lambda: counter.values["goes_on"], body_and_test)
 
 
 def _counter(**values: Any) -> Variables:

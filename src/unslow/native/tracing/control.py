@@ -55,6 +55,13 @@ def tried(function: Callable[..., Any], specs: list[tf.TensorSpec] | None = None
     return found[0]
 
 
+def changes_something(function: Callable[[], Any]) -> bool:
+    """Whether a function changes any variable or array; it is tried, with nothing kept of it."""
+    noted = session().wrong
+    changes = tried(lambda: isolated(function)[1])
+    return any(owner is not noted for owner, _ in changes)
+
+
 def _course(function: Callable[[], Any]) -> tuple[Any, Changes]:
     """What comes of a function and what it changes, with all that merging asks about it."""
     found, changes = isolated(function)
