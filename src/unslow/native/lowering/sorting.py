@@ -26,6 +26,7 @@ from unslow.native.kit import (
     tensor,
     value_of,
 )
+from unslow.native.tracing.surroundings import compiled
 
 _SORTED_AS = {
     "bool": "int32",
@@ -73,6 +74,10 @@ def order_along(value: Any, axis: int) -> Any:
         return cast(ops.call("tf.argsort", key, axis=axis, stable=True), "int64")
     nan = elementwise("tf.math.is_nan", key)
     clean = ops.call("tf.where", nan, np.asarray(np.inf, dtype_of(key)), key)
+    if compiled():
+        # XLA sorts -0.0 before 0.0, which are equal.
+        zero = np.zeros((), dtype_of(key))
+        clean = ops.call("tf.where", ops.call("tf.equal", clean, zero), zero, clean)
     rank = len(value.shape)
     turned = axis != rank - 1
     axes = [place for place in range(rank) if place != axis] + [axis]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from unslow.native import ops
+from unslow.native.tracing.surroundings import compiled
 from unslow.native.tracing.views import is_known
 from unslow.native.untranslatable import Untranslatable
 
@@ -62,13 +63,38 @@ def cast(value: Any, dtype: Any) -> Any:
             else ops.call("tf.math.real", value)
         )
         return cast(value, dtype)
-    if source.kind == "f" and dtype in NARROW:
-        value = ops.call("tf.cast", value, tf.int32)
-    elif source.kind == "f" and dtype == np.uint32:
-        value = ops.call("tf.cast", value, tf.int64)
+    if source.kind == "f" and dtype.kind in "iu":
+        if dtype == np.uint64:
+            return _to_uint64(value)
+        wide = tf.int32 if dtype in NARROW or dtype == np.int32 else tf.int64
+        value = _to_integer(value, wide)
     if source == np.float64 and dtype == np.float16:
         value = _towards_odd(value)
     return ops.call("tf.cast", value, tf.as_dtype(dtype))
+
+
+def _to_integer(value: Any, dtype: tf.DType) -> Any:
+    """Floats as whole numbers of 32 or 64 bits, what fits none as the least of them.
+
+    So the processor has it, and NumPy and TensorFlow; XLA takes the nearest, and 0 for NaN.
+    """
+    found = ops.call("tf.cast", value, dtype)
+    if not compiled():
+        return found
+    with np.errstate(over="ignore"):
+        least = value.dtype.as_numpy_dtype(float(dtype.min))
+    above = ops.call("tf.greater_equal", value, least)
+    fits = ops.call("tf.logical_and", above, ops.call("tf.less", value, -least))
+    return ops.call("tf.where", fits, found, np.asarray(dtype.min, dtype.as_numpy_dtype))
+
+
+def _to_uint64(value: Any) -> Any:
+    found = ops.call("tf.cast", value, tf.uint64)
+    if not compiled():
+        return found
+    signed = ops.call("tf.cast", _to_integer(value, tf.int64), tf.uint64)
+    large = ops.call("tf.greater_equal", value, value.dtype.as_numpy_dtype(2.0**63))
+    return ops.call("tf.where", large, found, signed)
 
 
 def _towards_odd(value: Any) -> Any:
@@ -121,12 +147,22 @@ def elementwise(name: str, *values: Any) -> Any:
     """
     dtype = dtype_of(values[0])
     if has_kernel(name, *[dtype.name] * len(values)):
-        return ops.call(name, *values)
+        return _with_nan(ops.call(name, *values), name, values)
     for wider in _WIDER.get(dtype.name, ()):
         if has_kernel(name, *[wider] * len(values)):
             result = ops.call(name, *[cast(value, wider) for value in values])
             return cast(result, dtype) if dtype_of(result).name == wider else result
     raise Untranslatable(f"{name} has no kernel for {dtype}")
+
+
+def _with_nan(result: Any, name: str, values: Sequence[Any]) -> Any:
+    """The result, in which a NaN stays: XLA leaves out those of the second operand."""
+    if name not in ("tf.maximum", "tf.minimum") or dtype_of(result).kind != "f" or not compiled():
+        return result
+    second = values[1]
+    if is_known(second) and not np.any(np.isnan(second)):
+        return result
+    return ops.call("tf.where", ops.call("tf.math.is_nan", second), second, result)
 
 
 def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
