@@ -135,13 +135,13 @@ class NumpyGenerator(Generator):
         refuse(not isinstance(count, int), UNKNOWN)
         line = ops.call("tf.constant", np.arange(count))
         # Each place, from the last on, is swapped with one up to it, by a word's lowest bits.
-        places = np.arange(count - 1, 0, -1)
+        places = np.arange(count - 1, 0, -1, dtype=np.int32)
         masks = np.array([2 ** int(each).bit_length() - 1 for each in places], np.uint64)
 
         def swap(half: Any, done: Any, line: Any) -> tuple[Any, Any]:
             one = ops.call("tf.gather", places, done)
             other = ops.call("tf.bitwise.bitwise_and", half, ops.call("tf.gather", masks, done))
-            other = ops.call("tf.cast", other, "int64")
+            other = ops.call("tf.cast", other, "int32")
             will_do = ops.call("tf.less_equal", other, one)
             other = ops.call("tf.where", will_do, other, one)
             pair = [ops.call("tf.gather", line, each) for each in (other, one)]
