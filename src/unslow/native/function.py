@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from unslow.native import ops
+from unslow.native.compiling import gains_by_xla
 from unslow.native.interpreter.calls import call
 from unslow.native.tracing.array import Array, fresh, read, result
 from unslow.native.tracing.checks import MESSAGE
@@ -23,6 +24,7 @@ from unslow.native.tracing.dtypes import cast, checked
 from unslow.native.tracing.sequences import ArrayList
 from unslow.native.tracing.sequences import Sequence as Lazy
 from unslow.native.tracing.state import tracing
+from unslow.native.tracing.surroundings import any_op_will_do
 from unslow.native.tracing.views import as_tensor, is_known
 from unslow.native.untranslatable import Untranslatable
 
@@ -298,25 +300,37 @@ def numpy_function(
     name: str | None = None,
     *,
     random: Random = None,
-    jit_compile: bool = False,
+    jit_compile: bool | None = None,
     fallback: bool = True,
 ) -> Any:
     """`tf.numpy_function`, as TensorFlow ops wherever the function can be said in them.
 
     What cannot is called through `tf.numpy_function`, and the reason is kept in
     `native.refusals()`; with `fallback=False` it raises `Untranslatable` instead. `random` and
-    `jit_compile` are those of `native`.
+    `jit_compile` are those of `native`; where nothing is said, XLA compiles in a graph what has
+    loops, or pixels from many places, if it can and all sizes are known. There is no gradient
+    then, as `tf.numpy_function` has none.
     """
     # AutoGraph would rewrite the translator itself.
     plainly = tf.autograph.experimental.do_not_convert(_numpy_function)
-    made = native(func, random=random, jit_compile=jit_compile)
-    return plainly(made, inp, Tout, stateful, name, fallback)
+    made = native(func, random=random, jit_compile=bool(jit_compile))
+    return plainly(made, inp, Tout, stateful, name, fallback, jit_compile is None)
 
 
 def _numpy_function(
-    translated: Native, inp: Any, Tout: Any, stateful: bool, name: str | None, fallback: bool
+    translated: Native,
+    inp: Any,
+    Tout: Any,
+    stateful: bool,
+    name: str | None,
+    fallback: bool,
+    may_compile: bool,
 ) -> Any:
     tensors = [tf.convert_to_tensor(each) for each in inp]
+    may_compile = may_compile and not tf.executing_eagerly() and any_op_will_do()
+    if may_compile and gains_by_xla(translated, tensors):
+        translated = native(translated, jit_compile=True)
+        tensors = [tf.stop_gradient(each) for each in tensors]
     try:
         with tf.name_scope(name or "numpy_function"):
             return _with_dtypes(translated(*tensors), Tout, translated)

@@ -45,12 +45,40 @@ class Step:
     blocks: tuple[Block, ...] = ()
 
 
-def has_loops(block: Block) -> bool:
-    """Whether there are loops in it that the graph runs step by step."""
+def calls(block: Block, function: str) -> bool:
+    """Whether a function is called in it, by the name that a step has for it."""
     return any(
-        step.function == WHILE or any(has_loops(inner) for inner in step.blocks)
+        step.function == function or any(calls(inner, function) for inner in step.blocks)
         for step in block.steps
     )
+
+
+def has_loops(block: Block) -> bool:
+    """Whether there are loops in it that the graph runs step by step."""
+    return calls(block, WHILE)
+
+
+def count_samples(block: Block) -> int:
+    """How many times the pixels of an image are taken, each from a place of its own."""
+    inside = sum(count_samples(inner) for step in block.steps for inner in step.blocks)
+    return inside + sum(
+        step.function == "tf.raw_ops.GatherV2"
+        and (step.kwargs["params"].shape.rank, step.kwargs["indices"].shape.rank) == (2, 2)
+        for step in block.steps
+    )
+
+
+def sizes_are_known(block: Block) -> bool:
+    """Whether no size of what is made in it hangs on values."""
+    return all(
+        all(each.shape.is_fully_defined() for each in _tensors_of(step.result))
+        and all(map(sizes_are_known, step.blocks))
+        for step in block.steps
+    )
+
+
+def _tensors_of(result: Any) -> list[Any]:
+    return [each for each in tf.nest.flatten(result) if tf.is_tensor(each)]
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,8 @@ class NumpyFunction(Page):
     ## What to do
     In this order: batch first and let the function work on the batch (often 10x); let
     `unslow.numpy_function`, which takes what `tf.numpy_function` takes, make TensorFlow ops of
-    it, with `jit_compile=True` where it has loops or much arithmetic; use a library that
-    releases the lock; cache the result if it is the same in every epoch. `unslow native
+    it, with `jit_compile=True` where it has much arithmetic; use a library that releases the
+    lock; cache the result if it is the same in every epoch. `unslow native
     FILE.py:FUNCTION` prints the ops as source, compares and measures them. Ops that still run
     per element can gain little: what costs is often the arithmetic, not the bridge.
 

@@ -75,10 +75,10 @@ class GilBoundMap(Page):
 
     ## What to do
     Let `unslow.numpy_function` make TensorFlow ops of it, which run in parallel without the
-    lock; where it has loops, with `jit_compile=True`. `unslow native FILE.py:FUNCTION` prints
-    these ops as source, compares and measures them. If it must be Python, do it on whole
-    batches with NumPy calls that release the lock, do it once and cache the result, or spread
-    it over processes that write TFRecord files.
+    lock; its loops are compiled by XLA then. `unslow native FILE.py:FUNCTION` prints these
+    ops as source, compares and measures them. If it must be Python, do it on whole batches
+    with NumPy calls that release the lock, do it once and cache the result, or spread it
+    over processes that write TFRecord files.
 
     ## Safety of the fix
     Unsafe. Native ops can differ from their Python twin in rounding, in Unicode and in edge

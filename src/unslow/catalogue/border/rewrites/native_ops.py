@@ -55,6 +55,7 @@ def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
     except Untranslatable as error:
         yield Rewrite(NAME, _raises(error), in_python=False, each=True)
         return
+    from unslow.native.compiling import gains_by_xla
     from unslow.native.ops import has_loops
     from unslow.native.seeds import seed_arguments
 
@@ -79,7 +80,9 @@ def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
 
     batched = _batched(function)
     yield rewrite(COMPILED, _kept(native(function, jit_compile=True)), one=True)
-    yield rewrite(NAME, _kept(function), True, looping and looping.check_each)
+    if not gains_by_xla(function, specs):
+        # Else unslow.numpy_function has XLA compile them unasked.
+        yield rewrite(NAME, _kept(function), True, looping and looping.check_each)
     yield rewrite(BATCHED_COMPILED, _kept(batched, jit_compile=True))
     yield rewrite(BATCHED, _kept(batched), False, looping and looping.check_batch)
 
