@@ -17,32 +17,26 @@ SAMPLES = 4
 """From so many gathers of pixels on XLA gains: it joins them, as where an image is turned."""
 
 
-class _Translates(Protocol):
-    def translate(self, *args: Any) -> Any: ...
+class _Traces(Protocol):
+    def traced(self, *specs: Any) -> tuple[Any, Any]: ...
 
 
-def gains_by_xla(function: _Translates, specs: Sequence[Any]) -> bool:
+def gains_by_xla(function: _Traces, specs: Sequence[Any]) -> bool:
     """Whether XLA can compile a function, and it has what TensorFlow is slow at.
 
     That are loops, which a graph runs step by step, and pixels taken from many places. All sizes
     must be known, also of what is made on the way: XLA compiles anew for each other size.
-    `specs`: tensors, or `tf.TensorSpec`, of its arguments.
+    `function` is made with `jit_compile=True`; `specs`: tensors, or `tf.TensorSpec`, of its
+    arguments.
     """
     specs = [tf.TensorSpec(each.shape, each.dtype) for each in specs]
     if not all(spec.shape.is_fully_defined() for spec in specs):
         return False
-    blocks: list[ops.Block] = []
-
-    def made(*given: Any) -> Any:
-        blocks.append(function.translate(*given).block)
-        return blocks[0].results
-
-    compiled = tf.function(made, input_signature=specs, autograph=False, jit_compile=True)
     try:
-        compiled.get_concrete_function()
+        compiled, translation = function.traced(*specs)
     except Untranslatable:
         return False
-    block = blocks[0]
+    block = translation.block
     if not ops.has_loops(block) and ops.count_samples(block) < SAMPLES:
         return False
     if not ops.sizes_are_known(block) or ops.calls(block, IMPRECISE):

@@ -65,6 +65,8 @@ class Native(Protocol):
     refusal: Untranslatable | None
     translate: Callable[..., Translation]
     """Adds the function's ops to the present graph, and tells what they are."""
+    traced: Callable[..., tuple[Any, Translation]]
+    """The compiled function for tensors, or `tf.TensorSpec`, and its translation for these."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
@@ -133,11 +135,18 @@ def _made(function: Callable[..., Any], random: Random, jit_compile: bool) -> Na
     def inline(*args: Any, **kwargs: Any) -> Any:
         return translate(*args, **kwargs).structure
 
+    translations: dict[Any, Translation] = {}
+
     def told(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         translation = _translation(made, random, args, kwargs, watched=jit_compile)
+        translations[_kinds(args)] = translation
         return translation.structure, translation.wrong
 
     compiled = tf.function(told, autograph=False, jit_compile=jit_compile)
+
+    def traced(*specs: Any) -> tuple[Any, Translation]:
+        compiled.get_concrete_function(*specs)
+        return compiled, translations[_kinds(specs)]
 
     def run(*args: Any, **kwargs: Any) -> Any:
         if not tf.executing_eagerly() and not jit_compile:
@@ -150,8 +159,15 @@ def _made(function: Callable[..., Any], random: Random, jit_compile: bool) -> Na
     functools.update_wrapper(run, function)
     made: Any = tf.autograph.experimental.do_not_convert(run)
     made.native_function, made.translate, made.refusal = function, translate, None
+    made.traced = traced
     made.options = random, jit_compile
     return cast_to(Native, made)
+
+
+def _kinds(tensors: Sequence[Any]) -> Any:
+    return tuple(
+        (str(each.shape), each.dtype) if hasattr(each, "shape") else type(each) for each in tensors
+    )
 
 
 def _raising(found: Any, wrong: Any) -> Any:
@@ -327,10 +343,11 @@ def _numpy_function(
     may_compile: bool,
 ) -> Any:
     tensors = [tf.convert_to_tensor(each) for each in inp]
-    may_compile = may_compile and not tf.executing_eagerly() and any_op_will_do()
-    if may_compile and gains_by_xla(translated, tensors):
-        translated = native(translated, jit_compile=True)
-        tensors = [tf.stop_gradient(each) for each in tensors]
+    if may_compile and not tf.executing_eagerly() and any_op_will_do():
+        compiled = native(translated, jit_compile=True)
+        if gains_by_xla(compiled, tensors):
+            translated = compiled
+            tensors = [tf.stop_gradient(each) for each in tensors]
     try:
         with tf.name_scope(name or "numpy_function"):
             return _with_dtypes(translated(*tensors), Tout, translated)

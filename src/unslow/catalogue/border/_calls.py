@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ COLOURS = (1, 3, 4)
 COMPILED_FACTOR, COMPILED_SECONDS = 1.5, 0.003
 """A run so many times as long as one like it, and so many seconds more, has compiled something."""
 
-COMPARED_RUNS, MOST_COMPARED = 3, 10
+COMPARED_RUNS, MOST_COMPARED = 3, 9
 """Runs that are compared, and where they say that something was compiled, to be sure."""
 
 PRESENT = "a call for each element"
@@ -135,26 +135,35 @@ class Bridged:
         """Raise that XLA compiles anew for other values, where it has compiled for these."""
         usual, new = math.inf, math.inf
         others = list[BridgeCall]()
-        for number in range(1, MOST_COMPARED + 1):
-            seen = zip(*(call.arguments for call in (*others, *self.calls)), strict=True)
-            changed = tuple(_draws.changed(values[-1], values) for values in seen)
-            others.append(replace(self.calls[0], arguments=changed))
-            # The shortest of each: whatever else the machine does only makes them longer.
-            usual = min(usual, self._first_run(self.calls[0], rewrite, threads))
-            new = min(new, self._first_run(others[-1], rewrite, threads))
-            if number >= COMPARED_RUNS and new <= COMPILED_FACTOR * usual + COMPILED_SECONDS:
+        for _ in range(MOST_COMPARED // COMPARED_RUNS):
+            batches = self._compared(others, rewrite, threads)
+            for _ in range(COMPARED_RUNS):
+                # The shortest of each: whatever else the machine does only makes them longer.
+                usual, new = min(usual, _seconds_of(batches)), min(new, _seconds_of(batches))
+            if new <= COMPILED_FACTOR * usual + COMPILED_SECONDS:
                 return
         raise Unfit("XLA would compile it anew for each value of its arguments")
 
-    def _first_run(self, call: BridgeCall, rewrite: Rewrite, threads: int) -> float:
-        """Seconds of the first run of a pipeline over so many calls that are all like this."""
-        like_this = Bridged([call], len(self._calls), self.batch)
-        way = like_this.rewritten(replace(rewrite, check=None, compiled=False), threads)
-        if way.before is not None:
-            way.before()
-        began = time.perf_counter()
-        way.run()
-        return time.perf_counter() - began
+    def _compared(self, others: list[BridgeCall], rewrite: Rewrite, threads: int) -> Iterator[Any]:
+        """Batches of one call, by turns with such of calls with values that were not there yet.
+
+        `others` are those that were, and grow.
+        """
+        import tensorflow as tf
+
+        count, usual = self.batch, self.calls[0]
+        calls = list[BridgeCall]()
+        for _ in range(COMPARED_RUNS):
+            seen = zip(*(call.arguments for call in (*others, *self.calls)), strict=True)
+            changed = tuple(_draws.changed(values[-1], values) for values in seen)
+            others.append(replace(usual, arguments=changed))
+            calls += [usual] * count + [others[-1]] * count
+        rows = tf.data.Dataset.from_tensor_slices(Bridged(calls)._stacked())
+        call = self._called(rewrite)
+        if not rewrite.each:
+            return iter(rows.batch(count).map(call))
+        parallel = threads if threads > 1 else None
+        return iter(rows.map(call, num_parallel_calls=parallel).batch(count))
 
     def rewritten_in_graph(self, rewrite: Rewrite) -> Way:
         """A function that takes each element, called as `in_graph` calls the present one."""
@@ -283,6 +292,13 @@ class Bridged:
             np.stack([np.asarray(each, dtype) for each in column])
             for column, dtype in zip(columns, types, strict=True)
         ]
+
+
+def _seconds_of(batches: Iterator[Any]) -> float:
+    """Seconds that the next batch takes."""
+    began = time.perf_counter()
+    next(batches)
+    return time.perf_counter() - began
 
 
 def _plain(function: Callable[..., Columns]) -> Callable[..., Columns]:

@@ -83,8 +83,9 @@ class NumpyFunction(Page):
 
     ## Safety of the fix
     Only with equal results shown. Interpolation, rounding and data types differ between
-    NumPy, image libraries and TensorFlow's ops. Random numbers drawn in Python have another
-    sequence than TensorFlow's: `random="distribution"` says that this will do.
+    NumPy, image libraries and TensorFlow's ops. Random numbers of `default_rng(seed)` stay
+    the same as ops; others have another sequence than TensorFlow's: `random="distribution"`
+    says that this will do.
     """
 
     code = "TF101"

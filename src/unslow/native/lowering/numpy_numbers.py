@@ -27,7 +27,7 @@ from unslow.native.lowering import pcg64, ziggurat
 from unslow.native.lowering.drawing import Generator
 from unslow.native.lowering.pcg64 import Wide
 from unslow.native.tracing import checks, surroundings
-from unslow.native.tracing.state import Variables
+from unslow.native.tracing.state import Variables, session
 from unslow.native.untranslatable import Untranslatable
 
 UNKNOWN = "how many random numbers are drawn must be known when the graph is made"
@@ -81,8 +81,17 @@ class NumpyGenerator(Generator):
     def _position(self) -> Position:
         return Position(*(as_tensor(read(self.now.values[name])) for name in Position._fields))
 
+    def _supposed(self, shape: list[Any], dtype: str) -> Any | None:
+        """Numbers that nobody draws, in a graph that nobody runs; else `None`."""
+        if not session().trials:
+            return None
+        self._go(Position(*(ops.placeholder(each.dtype, []) for each in self._position())))
+        return ops.placeholder(dtype, shape)
+
     def shares(self, shape: list[Any], dtype: str) -> Any:
         count = _count(shape)
+        if (supposed := self._supposed(shape, dtype)) is not None:
+            return supposed
         if dtype == "float32":
             steps = ops.call("tf.cast", pcg64.shifted(self._halves(count), 8), "int32")
             found = ops.call("tf.multiply", ops.call("tf.cast", steps, "float32"), _STEP)
@@ -92,8 +101,11 @@ class NumpyGenerator(Generator):
 
     def normals(self, shape: list[Any], dtype: str) -> Any:
         refuse(dtype != "float64", _no_equal("normal numbers of float32"))
+        count = _count(shape)
+        if (supposed := self._supposed(shape, dtype)) is not None:
+            return supposed
         now = self._position()
-        found, state = ziggurat.normals(now.state, self.increment, _count(shape))
+        found, state = ziggurat.normals(now.state, self.increment, count)
         self._go(now._replace(high=state[0], low=state[1]))
         return reshape(found, shape)
 
@@ -108,8 +120,12 @@ class NumpyGenerator(Generator):
             refuse(span >= HALF, _no_equal("random numbers of more than 32 bits"))
             if span == 1:
                 return ops.call("tf.constant", np.full([*shape], first))
+            if (supposed := self._supposed(shape, "int64")) is not None:
+                return supposed
             found = self._below(count, np.uint64(span), np.uint64((HALF - span) % span))
             return reshape(ops.call("tf.add", first, cast(found, "int64")), shape)
+        if (supposed := self._supposed(shape, "int64")) is not None:
+            return supposed
         return reshape(ops.call("tf.add", first, self._up_to(count, first, last)), shape)
 
     def _up_to(self, count: int, first: Any, last: Any) -> Any:
@@ -133,7 +149,9 @@ class NumpyGenerator(Generator):
 
     def order(self, count: Any) -> Any:
         refuse(not isinstance(count, int), UNKNOWN)
-        line = ops.call("tf.constant", np.arange(count))
+        if (supposed := self._supposed([count], "int64")) is not None:
+            return supposed
+        line = ops.call("tf.range", np.int64(count))
         # Each place, from the last on, is swapped with one up to it, by a word's lowest bits.
         places = np.arange(count - 1, 0, -1, dtype=np.int32)
         masks = np.array([2 ** int(each).bit_length() - 1 for each in places], np.uint64)
@@ -168,7 +186,7 @@ class NumpyGenerator(Generator):
         """The next words of 64 bits."""
         now = self._position()
         if count == 0:
-            return ops.call("tf.constant", np.zeros(0, np.uint64))
+            return ops.call("tf.zeros", [0], "uint64")
         high, low = pcg64.following(now.state, self.increment, count)
         self._go(now._replace(high=ops.index(high, (-1,)), low=ops.index(low, (-1,))))
         return pcg64.words((high, low))
@@ -177,7 +195,7 @@ class NumpyGenerator(Generator):
         """The next words of 32 bits, as uint64: each word of 64 gives two, the lower one first."""
         now = self._position()
         if count == 0:
-            return ops.call("tf.constant", np.zeros(0, np.uint64))
+            return ops.call("tf.zeros", [0], "uint64")
         states = pcg64.following(now.state, self.increment, (count + 1) // 2)
         words = pcg64.words(states)
         pairs = ops.call("tf.stack", [pcg64.low_bits(words, 32), pcg64.shifted(words, 32)], axis=1)
@@ -214,7 +232,7 @@ class NumpyGenerator(Generator):
 
         never_refused = is_known(least) and not least
         if 0 < count <= FEW and not never_refused and surroundings.compiled():
-            nothing = ops.call("tf.constant", np.zeros(count, np.uint64))
+            nothing = ops.call("tf.zeros", [count], "uint64")
             return self._one_by_one(ops.call("tf.constant", np.int32(0)), count, nothing, draw)
         before = self._position()
         scaled = ops.call("tf.multiply", self._halves(count), span)

@@ -91,11 +91,11 @@ def _drawn(strip: int, place: int) -> tuple[float, bool]:
 
 def normals(state: Wide, increment: Wide, count: int) -> tuple[Any, Wide]:
     """`count` standard normal numbers, float64, and the state after them."""
-    nothing = np.zeros(count)
+    nothing = ops.call("tf.zeros", [count], "float64")
     if count == 0:
-        return ops.call("tf.constant", nothing), state
+        return nothing, state
     if count <= (FEW_COMPILED if surroundings.compiled() else FEW):
-        done, found, after = np.int32(0), ops.call("tf.constant", nothing), state
+        done, found, after = np.int32(0), nothing, state
     else:
         known, found, reached = _at_once(state, increment, count)
         done = ops.call("tf.where", known, np.int32(count), np.int32(0))
@@ -214,7 +214,7 @@ def _at_once(state: Wide, increment: Wide, count: int) -> tuple[Any, Any, Wide]:
     room = count // 32 + 16
     states = pcg64.following(state, increment, looked_at + LONGEST)
     words = pcg64.words(states)
-    line: Any = np.arange(looked_at, dtype=np.int32)
+    line = ops.call("tf.range", looked_at)
     said = _Words.of(ops.index(words, (slice(None, looked_at),)))
 
     # The few that are no number at once, in a list. What is after them stands for none.
@@ -222,7 +222,7 @@ def _at_once(state: Wide, increment: Wide, count: int) -> tuple[Any, Any, Wide]:
     seen = ops.call("tf.cumsum", unsure)
     before = ops.call("tf.subtract", seen, unsure)
     slot = ops.call("tf.where", said.at_once, np.int32(room), before)
-    places = _scattered(np.full(room, looked_at, np.int32), slot, line)
+    places = _scattered(ops.call("tf.fill", [room], np.int32(looked_at)), slot, line)
     runs, ends, numbers, known = _unsure(words, places, looked_at)
 
     # Each draw of the list takes some words; all but one of them, if it gives a number, are lost.
@@ -244,7 +244,8 @@ def _at_once(state: Wide, increment: Wide, count: int) -> tuple[Any, Any, Wide]:
     begins = ops.call("tf.logical_and", said.at_once, _not(taken))
     where = ops.call("tf.minimum", before, np.int32(room))
     goes = ops.call("tf.subtract", line, ops.call("tf.gather", lost_before, where))
-    found = _scattered(np.zeros(count), _up_to(goes, begins, count), said.number)
+    found = ops.call("tf.zeros", [count], "float64")
+    found = _scattered(found, _up_to(goes, begins, count), said.number)
     found = _scattered(found, _up_to(at, gives, count), numbers)
 
     unknown = ops.call("tf.logical_and", runs, ops.call("tf.logical_and", inside, _not(known[1])))
@@ -308,7 +309,7 @@ def _overlapped(is_there: Any, places: Any, ends: Any) -> Any:
     size = int(places.shape[0])
 
     def of(begins: Any) -> Any:
-        found: Any = np.zeros(size, bool)
+        found: Any = np.False_
         reach = ops.call("tf.where", begins, ends, np.int32(0))
         for back in range(1, min(LONGEST, size)):
             earlier = ops.index(reach, (slice(None, size - back),))
@@ -323,7 +324,7 @@ def _overlapped(is_there: Any, places: Any, ends: Any) -> Any:
         found = of(ops.call("tf.logical_and", is_there, _not(values[0])))
         return [found, ops.call("tf.reduce_any", ops.call("tf.not_equal", found, values[0]))]
 
-    start = [ops.call("tf.constant", np.zeros(size, bool)), ops.call("tf.constant", np.True_)]
+    start = [ops.call("tf.zeros", [size], "bool"), ops.call("tf.constant", np.True_)]
     return ops.while_loop(test, again, start, [each.shape for each in start])[0]
 
 
@@ -334,4 +335,5 @@ def _taken(runs: Any, places: Any, ends: Any, size: int) -> Any:
     below = ops.call("tf.less", at, ops.call("tf.expand_dims", ends, 1))
     valid = ops.call("tf.logical_and", below, ops.call("tf.expand_dims", runs, 1))
     at = ops.call("tf.reshape", _up_to(at, valid, size), [-1])
-    return _scattered(np.zeros(size, bool), at, np.ones(int(at.shape[0]), bool))
+    taken = ops.call("tf.fill", [int(at.shape[0])], np.True_)
+    return _scattered(ops.call("tf.zeros", [size], "bool"), at, taken)

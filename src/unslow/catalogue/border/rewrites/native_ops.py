@@ -79,8 +79,9 @@ def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
         )
 
     batched = _batched(function)
-    yield rewrite(COMPILED, _kept(native(function, jit_compile=True)), one=True)
-    if not gains_by_xla(function, specs):
+    compiled = native(function, jit_compile=True)
+    yield rewrite(COMPILED, _kept(compiled), one=True)
+    if not gains_by_xla(compiled, specs):
         # Else unslow.numpy_function has XLA compile them unasked.
         yield rewrite(NAME, _kept(function), True, looping and looping.check_each)
     yield rewrite(BATCHED_COMPILED, _kept(batched, jit_compile=True))
