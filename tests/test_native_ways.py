@@ -187,6 +187,18 @@ def test_other_random_numbers_are_not_recommended(tmp_path: Path) -> None:
     assert "another distribution" in proof.where
 
 
+def test_what_the_program_pays_besides_the_calls_is_told(tmp_path: Path) -> None:
+    bridged = _calls.Bridged(calls_of(tmp_path, "worn")[:8], epochs=3)
+    ops = Rewrite("ops", lambda row, place: row, in_python=False, each=True, seconds=100.0)
+    way = bridged.rewritten(ops)
+    results(way)
+    assert way.once is not None and 100.0 < way.once() < 200.0
+    (outcome,) = run_trial(Trial(bridged.mapped(), (way,), "rows"), 5.0, lambda name, limit: None)
+    assert isinstance(outcome, Outcome) and outcome.once > 100.0
+    in_python = Rewrite("batched", lambda row, place: row, in_python=True)
+    assert bridged.rewritten(in_python).once is None
+
+
 def test_what_xla_would_compile_again_and_again_is_not_run_on(tmp_path: Path) -> None:
     calls = calls_of(tmp_path, "opened")
     (trial,) = _bridges.trials(calls, 1e-4, pipeline=True, threads=2)

@@ -51,7 +51,8 @@ class Way:
     nothing that the program could do instead. A way that is also one of the source's alternatives
     has that one's `name`, and so gets its edits. `draws`: asked after the first run; its random
     numbers are others than the present way's by its nature, also where those are always the same,
-    if this gives any. Then these are compared, and not the results of `run`.
+    if this gives any. Then these are compared, and not the results of `run`. `once`: asked
+    last; what it takes in the program besides its runs, in seconds, which are taken off the gain.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Way:
     yardstick: bool = False
     draws: Callable[[], Draws | None] | None = None
     fixed: Callable[[], None] | None = None
+    once: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,9 @@ def _run_trial(
         if rest <= 0 and number:
             yield not_tried(way)
             continue
-        share = max(rest, 0.0) / (len(trial.ways) - number)
+        # The first way is the one that is thought to win: it counts for two.
+        parts = len(trial.ways) - number + (number == 0)
+        share = max(rest, 0.0) * (1 + (number == 0)) / parts
         needed = measure.FEWEST * min(once.seconds, again.seconds)
         if needed <= LARGEST_PART * (left - (time.perf_counter() - began)):
             share = max(share, SLACK * needed / measure.GENEROUS)
@@ -222,6 +224,7 @@ def _try(
     except measure.TooSlow as error:
         return Outcome(_alternative(way, failure=f"not measured: {error}"), cut=True)
     prepared = max(0.0, first.seconds - timing.alternative) if way.prepares else 0.0
+    prepared += way.once() if way.once is not None else 0.0
     proof = _proof(timing, same, trial.inputs)
     return Outcome(
         _alternative(way, proof=proof),

@@ -16,7 +16,7 @@ from unslow.recording.bridge_samples import MOST_BYTES
 from unslow.recording.samples import BridgeCall
 
 if TYPE_CHECKING:
-    from unslow.recording.data import Bridge
+    from unslow.recording.data import Bridge, Recording
 
 SECONDS = 0.1
 """What one run of a trial may take; fewer calls are made of slow functions."""
@@ -39,11 +39,12 @@ def trials(
     pipeline: bool,
     threads: int,
     site: Site | None = None,
+    epochs: int = 1,
 ) -> Iterator[Trial | Untried]:
     """What to try with the function of captured calls, each of which took so many seconds.
 
     `pipeline`: the elements could be in batches. `threads`: how many calls were under way. `site`:
-    where they were made.
+    where they were made. `epochs`: how often the program ran through its pipeline.
     """
     if not calls:
         yield Untried(
@@ -53,7 +54,7 @@ def trials(
     if not calls[0].arguments:
         yield Untried("The function is given nothing that could be put into a batch.")
         return
-    bridged = repeated(calls, each)
+    bridged = repeated(calls, each, epochs)
     if pipeline:
         batched = [bridged.batched()] if len(bridged.calls) > 1 else []
         yield mapped(bridged, [*batched, bridged.alone()], each, threads, site)
@@ -132,10 +133,15 @@ def _results(way: Way) -> Any:
     return way.results(way.run())
 
 
-def repeated(calls: Sequence[BridgeCall], each: float) -> Bridged:
+def repeated(calls: Sequence[BridgeCall], each: float, epochs: int = 1) -> Bridged:
     """As many of the calls as take a short time, if each takes so many seconds."""
     chosen = alike(calls, each)
-    return Bridged(chosen, times(chosen, each))
+    return Bridged(chosen, times(chosen, each), epochs=epochs)
+
+
+def epochs_of(recording: Recording) -> int:
+    """How often a program began to run through a pipeline that it ran through most often."""
+    return max((row.epochs for row in recording.iterations), default=1)
 
 
 def alike(calls: Sequence[BridgeCall], each: float) -> list[BridgeCall]:

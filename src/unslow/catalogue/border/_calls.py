@@ -37,15 +37,21 @@ class Bridged:
     """Calls of one Python function with alike arguments, made again with fresh copies of these.
 
     `times`: how often each call is made, so that a batch is as large as batches are. `batch`:
-    the elements of a batch, of which there are several then.
+    the elements of a batch, of which there are several then. `epochs`: how often the program
+    began to run through its pipeline.
     """
 
     def __init__(
-        self, calls: Sequence[BridgeCall], times: int = 1, batch: int | None = None
+        self,
+        calls: Sequence[BridgeCall],
+        times: int = 1,
+        batch: int | None = None,
+        epochs: int = 1,
     ) -> None:
         self.calls = tuple(calls)
         self._calls = self.calls * times
         self.batch = batch or len(self._calls)
+        self._epochs = epochs
         self._kind = calls[0].kind
         self._outputs = calls[0].outputs
         self._single = calls[0].single
@@ -106,6 +112,9 @@ class Bridged:
             way = self._for_each(name, lambda: call, threads, note, not rewrite.in_python)
         else:
             way = self._of_batch(name, call, note, not rewrite.in_python)
+        once = way.once
+        if once is not None:
+            way = replace(way, once=lambda: once() + rewrite.seconds)
         return self._checked(way, rewrite, threads)
 
     def _checked(self, way: Way, rewrite: Rewrite, threads: int) -> Way:
@@ -214,20 +223,28 @@ class Bridged:
     ) -> Way:
         """The batches of a pipeline over the arguments, one as a rule.
 
-        `kept`: the pipeline is made once, as nothing in it changes the arguments.
+        `kept`: the pipeline is made once, as nothing in it changes the arguments. It is of
+        TensorFlow's ops then, which are prepared anew each time it is begun.
         """
         import numpy as np
         import tensorflow as tf
 
         made: list[Any] = []
         iterators: list[Any] = []
+        beginning = math.inf
 
         def before() -> None:
+            nonlocal beginning
             # Python may write into the elements, which need not be copies of the arrays.
             if not (made and kept):
                 rows = tf.data.Dataset.from_tensor_slices(self._stacked())
                 made[:] = [stage(rows)]
+            began = time.perf_counter()
             iterators[:] = [iter(made[0])]
+            beginning = min(beginning, time.perf_counter() - began)
+
+        def once() -> float:
+            return beginning * self._epochs
 
         def run() -> list[Columns]:
             return [next(iterators[0]) for _ in range(0, len(self._calls), self.batch)]
@@ -236,7 +253,7 @@ class Bridged:
             columns = zip(*returned, strict=True)
             return [np.concatenate([each.numpy() for each in column]) for column in columns]
 
-        return Way(name, run, before, results, note=note)
+        return Way(name, run, before, results, note=note, once=once if kept else None)
 
     def _bridge(self, function: Callable[..., Any]) -> Callable[..., Columns]:
         """What calls a Python function from a graph, and returns all its results."""

@@ -252,6 +252,7 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
                 "bytes": cost.bytes,
                 "threads": threads,
                 "pipeline": pipeline,
+                "epochs": _bridges.epochs_of(recording),
                 "function": bridges[0].function,
             }
             where = "inside the input pipeline" if pipeline else "from a compiled function"
@@ -274,6 +275,7 @@ print("sizes", tf.py_function(len, [signals], tf.int32).numpy())
             evidence["pipeline"],
             evidence["threads"],
             finding.site,
+            evidence.get("epochs", 1),
         )
 
     def in_source(self, module: Module) -> Iterator[Finding]:

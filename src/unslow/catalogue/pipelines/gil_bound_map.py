@@ -227,6 +227,7 @@ print(len(scores))
                 "seconds": cost.seconds,
                 "wall_seconds_per_call": _bridges.seconds_each(bridges),
                 "threads": threads,
+                "epochs": _bridges.epochs_of(recording),
                 "cores_busy": cores,
                 "calls_under_way": overlap,
             }
@@ -252,7 +253,7 @@ print(len(scores))
         threads = evidence["threads"]
         count = min(cores, threads)
         each = evidence["wall_seconds_per_call"]
-        bridged = _bridges.repeated(calls, each)
+        bridged = _bridges.repeated(calls, each, evidence.get("epochs", 1))
         forks = cores > 1 and _processes.can_fork()
         ways = [_in_processes(bridged, count, threads)] if forks else []
         if not forks:

@@ -254,6 +254,7 @@ def _python_trials(finding: Finding, samples: Samples) -> Iterator[Trial]:
             True,
             evidence["slowest_threads"],
             site,
+            evidence.get("epochs", 1),
         ):
             if isinstance(trial, Trial):
                 ways = tuple(way for way in trial.ways if not way.yardstick)

@@ -50,9 +50,10 @@ def seeded(low: Any, high: Any) -> tuple[Wide, Wide]:
     twice = ops.call("tf.concat", [pool, pool], axis=0)
     state, _ = _hashed(twice, _HASH_B, _MULTIPLIER_B, 2 * _POOL)
     words = ops.call("tf.cast", state, "uint64")
-    lower, upper = ops.index(words, (slice(None, None, 2),)), ops.index(words, (slice(1, None, 2),))
-    words = joined(upper, lower)
-    begin, sequence = [(ops.index(words, (at,)), ops.index(words, (at + 1,))) for at in (0, 2)]
+    pairs = ops.call("tf.reshape", words, [_POOL, 2])
+    lower, upper = ops.call("tf.unstack", pairs, axis=1)
+    high, low, high_sequence, low_sequence = ops.call("tf.unstack", joined(upper, lower))
+    begin, sequence = (high, low), (high_sequence, low_sequence)
     carry = shifted(sequence[1], 63)
     increment = (
         ops.call("tf.bitwise.bitwise_or", _doubled(sequence[0]), carry),

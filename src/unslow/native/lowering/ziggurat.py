@@ -29,7 +29,7 @@ PLACE_BITS = 52
 NEAR = 8
 """How near the tables come to what they are by their definition, in places."""
 
-PAIRS = 4
+PAIRS = 3
 """Pairs of words that are looked at beyond `EDGE`; one will not do in 1 of 14 cases."""
 
 LONGEST = 1 + 2 * PAIRS
@@ -307,15 +307,14 @@ def _unsure(words: Any, places: Any, looked_at: int) -> tuple[Any, Any, Any, tup
 def _overlapped(is_there: Any, places: Any, ends: Any) -> Any:
     """Which draws of a list do not begin, as one before them that begins takes their word."""
     size = int(places.shape[0])
+    earlier = np.arange(size)[:, None] - np.arange(1, LONGEST)
+    is_one, earlier = earlier >= 0, earlier.clip(0).astype(np.int32)
+    column = ops.call("tf.expand_dims", places, 1)
 
     def of(begins: Any) -> Any:
-        found: Any = np.False_
-        reach = ops.call("tf.where", begins, ends, np.int32(0))
-        for back in range(1, min(LONGEST, size)):
-            earlier = ops.index(reach, (slice(None, size - back),))
-            earlier = ops.call("tf.concat", [np.zeros(back, np.int32), earlier], 0)
-            found = ops.call("tf.logical_or", found, ops.call("tf.greater", earlier, places))
-        return found
+        reach = ops.call("tf.gather", ops.call("tf.where", begins, ends, np.int32(0)), earlier)
+        over = ops.call("tf.logical_and", ops.call("tf.greater", reach, column), is_one)
+        return ops.call("tf.reduce_any", over, 1)
 
     def test(values: list[Any]) -> Any:
         return values[1]

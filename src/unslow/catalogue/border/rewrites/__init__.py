@@ -33,7 +33,7 @@ class Rewrite:
     `check` is called before its first run with the arguments of one call and with how many
     there are; it raises `Unfit` where the function is not to be run. `compiled`: by XLA.
     `random`: it draws random numbers of its own, others for other values of the arguments at
-    the places `seeds`.
+    the places `seeds`. `seconds`: what making it took, and would take in the program.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Rewrite:
     compiled: bool = False
     random: bool = False
     seeds: tuple[int, ...] = ()
+    seconds: float = 0.0
 
 
 def rewrites(call: BridgeCall, each: float = 0.0) -> Iterator[Rewrite]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,11 @@ def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
     looping = _Looping(function, each) if has_loops(translation.block) else None
 
     def rewrite(
-        name: str, made: Callable[..., Any], one: bool = False, check: Any = None
+        name: str,
+        made: Callable[..., Any],
+        one: bool = False,
+        check: Any = None,
+        seconds: float = 0.0,
     ) -> Rewrite:
         return Rewrite(
             name + RANDOM if random else name,
@@ -76,12 +81,16 @@ def rewrites(call: BridgeCall, each: float) -> Iterator[Rewrite]:
             compiled="XLA" in name,
             random=random,
             seeds=seeds,
+            seconds=seconds,
         )
 
     batched = _batched(function)
     compiled = native(function, jit_compile=True)
-    yield rewrite(COMPILED, _kept(compiled), one=True)
-    if not gains_by_xla(compiled, specs):
+    began = time.perf_counter()
+    gains = gains_by_xla(compiled, specs)
+    taken = time.perf_counter() - began
+    yield rewrite(COMPILED, _kept(compiled), one=True, seconds=taken)
+    if not gains:
         # Else unslow.numpy_function has XLA compile them unasked.
         yield rewrite(NAME, _kept(function), True, looping and looping.check_each)
     yield rewrite(BATCHED_COMPILED, _kept(batched, jit_compile=True))
