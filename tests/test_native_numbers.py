@@ -174,6 +174,23 @@ def test_ends_that_the_graph_knows(jit_compile: bool) -> None:
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
+def test_an_empty_range_in_a_loop_raises(jit_compile: bool) -> None:
+    def narrowing(seed: Any, count: Any) -> Any:
+        rng = np.random.default_rng(seed)
+        total = 0
+        for step in range(count):
+            for _ in range(6):
+                total += rng.integers(0, 5 - step)
+        return total
+
+    translated = native(narrowing, jit_compile=jit_compile)
+    given = np.int64(3), np.int64(4)
+    np.testing.assert_array_equal(translated(*given), narrowing(*given))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        translated(np.int64(3), np.int64(7))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_negative_seed_raises(jit_compile: bool) -> None:
     drawn = native(lambda seed: np.random.default_rng(seed).random(), jit_compile=jit_compile)
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -208,6 +225,7 @@ def test_what_cannot_be_drawn_says_why() -> None:
         (lambda seed: np.random.default_rng(seed).random(seed), "must be known"),
         (lambda seed: np.random.default_rng([seed, 1]).random(), "several numbers"),
         (lambda seed: np.random.default_rng(seed / 2).random(), "no integer"),
+        (lambda seed: np.random.default_rng(seed).random(dtype="f2"), "floats of float16"),
         (lambda seed: np.random.RandomState(seed).rand(), 'random="distribution"'),
     ):
         with pytest.raises(Untranslatable, match=reason):

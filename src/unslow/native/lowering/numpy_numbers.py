@@ -81,16 +81,22 @@ class NumpyGenerator(Generator):
     def _position(self) -> Position:
         return Position(*(as_tensor(read(self.now.values[name])) for name in Position._fields))
 
-    def _supposed(self, shape: list[Any], dtype: str) -> Any | None:
-        """Numbers that nobody draws, in a graph that nobody runs; else `None`."""
+    def _supposed(self, shape: list[Any], dtype: str, loops: bool = True) -> Any | None:
+        """Numbers that nobody draws, in a graph that nobody runs; else `None`.
+
+        `loops`: drawing them would take a loop, which counts.
+        """
         if not session().trials:
             return None
+        if loops:
+            ops.note_loop()
         self._go(Position(*(ops.placeholder(each.dtype, []) for each in self._position())))
         return ops.placeholder(dtype, shape)
 
     def shares(self, shape: list[Any], dtype: str) -> Any:
+        refuse(dtype not in ("float32", "float64"), f"NumPy raises TypeError: floats of {dtype}")
         count = _count(shape)
-        if (supposed := self._supposed(shape, dtype)) is not None:
+        if (supposed := self._supposed(shape, dtype, loops=False)) is not None:
             return supposed
         if dtype == "float32":
             steps = ops.call("tf.cast", pcg64.shifted(self._halves(count), 8), "int32")
@@ -120,12 +126,11 @@ class NumpyGenerator(Generator):
             refuse(span >= HALF, _no_equal("random numbers of more than 32 bits"))
             if span == 1:
                 return ops.call("tf.constant", np.full([*shape], first))
-            if (supposed := self._supposed(shape, "int64")) is not None:
+            least = (HALF - span) % span
+            if (supposed := self._supposed(shape, "int64", loops=bool(least))) is not None:
                 return supposed
-            found = self._below(count, np.uint64(span), np.uint64((HALF - span) % span))
+            found = self._below(count, np.uint64(span), np.uint64(least))
             return reshape(ops.call("tf.add", first, cast(found, "int64")), shape)
-        if (supposed := self._supposed(shape, "int64")) is not None:
-            return supposed
         return reshape(ops.call("tf.add", first, self._up_to(count, first, last)), shape)
 
     def _up_to(self, count: int, first: Any, last: Any) -> Any:
@@ -138,6 +143,8 @@ class NumpyGenerator(Generator):
         wrong = ops.call("tf.logical_or", few, ops.call("tf.greater_equal", span, np.int64(HALF)))
         span = ops.call("tf.where", wrong, np.int64(1), span)
         span = ops.call("tf.add", span, checks.zero_unless(wrong))
+        if (supposed := self._supposed([count], "int64")) is not None:
+            return supposed
         rest = ops.call("tf.math.floormod", ops.call("tf.subtract", np.int64(HALF), span), span)
         before = self._position()
         found = self._below(count, cast(span, "uint64"), cast(rest, "uint64"))
