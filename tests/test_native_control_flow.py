@@ -260,13 +260,44 @@ def changed_in_the_test(n: Any) -> Any:
     return total, seen
 
 
+def changed_from_the_second_test_on(n: Any) -> Any:
+    rounds, k, c = 0, 0, 0
+    while rounds < n and (k == 0 or (c := c + 1) < 4):
+        k = k + 1
+        rounds += 1
+    rounds += 100
+    return rounds, c
+
+
+def drawn_from_the_second_test_on(n: Any) -> Any:
+    rng = np.random.default_rng(n)
+    rounds, some = 0, False
+    while rounds < n and (not some or rng.random() < 0.6):
+        some = True
+        rounds += 1
+        if rounds == 7:
+            break
+    return rounds, rng.random()
+
+
+def changed_in_a_loop_within(n: Any) -> Any:
+    total, seen = 0, np.zeros(1, np.int64)
+    for _ in range(n):
+        k = 0
+        while k < 3 and (k == 0 or seen[0] < 5):
+            seen += k
+            k += 1
+        total += seen[0]
+    return total, seen
+
+
 def test_what_the_test_of_a_loop_changes_stays_changed() -> None:
-    # The graph's loop forgot it, so this one never ended.
-    calls = [
-        (each, (np.int64(n),))
-        for each in (named_in_the_test, changed_in_the_test)
-        for n in (10, 3, 0)
-    ]
+    # The graph's loop forgot it, so some never ended.
+    functions = (
+        *(named_in_the_test, changed_in_the_test, changed_from_the_second_test_on),
+        *(drawn_from_the_second_test_on, changed_in_a_loop_within),
+    )
+    calls = [(each, (np.int64(n),)) for each in functions for n in (10, 3, 0)]
     equal(*calls)
 
 

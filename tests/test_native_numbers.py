@@ -221,15 +221,32 @@ def test_other_draws_need_consent(draw: Any) -> None:
 
 
 def test_what_cannot_be_drawn_says_why() -> None:
+    drawn = np.random.default_rng
     for function, reason in (
         (lambda seed: np.random.default_rng(seed).random(seed), "must be known"),
         (lambda seed: np.random.default_rng([seed, 1]).random(), "several numbers"),
         (lambda seed: np.random.default_rng(seed / 2).random(), "no integer"),
         (lambda seed: np.random.default_rng(seed).random(dtype="f2"), "floats of float16"),
         (lambda seed: np.random.RandomState(seed).rand(), 'random="distribution"'),
+        (lambda seed: np.random.default_rng(np.asarray(seed)).random(), "several numbers"),
+        (lambda seed: drawn(seed).integers(0, 2**31 + 5, dtype=np.int32), "out of bounds"),
+        (lambda seed: drawn(seed).choice(3, p=[0.5, 0.5]), "same size"),
+        (lambda seed: drawn(seed).choice(2, p=[0.5, 0.6]), "sum to 1"),
+        (lambda seed: drawn(seed).normal(np.ones(3), 1.0, size=1), "not broadcast"),
+        (lambda seed: drawn(seed).normal(np.ones((1, 3)), 1.0, size=3), "not compatible"),
+        (lambda seed: drawn(seed).normal(0, -1.0), "scale < 0"),
+        (lambda seed: drawn(seed).uniform(0, np.inf), "OverflowError"),
     ):
         with pytest.raises(Untranslatable, match=reason):
             native(function)(tf.constant(3))
+
+
+def test_a_whole_number_of_pythons_plays_no_part_in_promotion() -> None:
+    def scaled(seed: Any) -> Any:
+        return np.random.default_rng(seed).integers(100, dtype=int) * np.int32(3)
+
+    found, wanted = native(scaled)(tf.constant(3)), np.asarray(scaled(3))
+    assert found.dtype == wanted.dtype and found.numpy() == wanted
 
 
 def test_a_numpy_that_draws_otherwise_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,8 @@ class _Printer:
         if isinstance(value, np.ndarray):
             return self._array(value)
         if isinstance(value, np.generic):
-            return f"np.{value.dtype.name}({_number(value)})"
+            # NumPy 1 has no `np.bool`.
+            return f"np.{value.dtype.name.replace('bool', 'bool_')}({_number(value)})"
         if isinstance(value, tf.DType):
             return f"tf.{value.name}"
         if isinstance(value, np.dtype):

@@ -14,7 +14,7 @@ from unslow.native.interpreter.frames import Frame
 from unslow.native.interpreter.objects import iterated
 from unslow.native.interpreter.source import leaves
 from unslow.native.tracing.array import Array, is_traced
-from unslow.native.tracing.control import branch, changes_something, loop, truth
+from unslow.native.tracing.control import ChangingTest, branch, loop, truth
 from unslow.native.tracing.merging import MISSING
 from unslow.native.tracing.sequences import Fetched, Sequence, sequence_of
 from unslow.native.tracing.state import Variables, session
@@ -177,10 +177,11 @@ def _while_in_graph(node: ast.While, frame: Frame, execute: Execute, first: Any)
     def body() -> None:
         _note_flow(counter, execute(node.body, frame))
 
-    if not changes_something(lambda: evaluate(node.test, frame)):
+    try:
         return _loop(counter, asked, body)
-    # What the test changes is there once in each round: it is asked at the end of the one before.
-    counter.assign("goes_on", first)
+    except ChangingTest:
+        # What it changes is there once in each round: it is asked at the end of the one before.
+        counter.assign("goes_on", first)
 
     def body_and_test() -> None:
         body()
@@ -217,8 +218,10 @@ def _note_flow(counter: Variables, flow: Flow) -> None:
 def _loop(counter: Variables, test: Callable[[], Any], body: Callable[[], None]) -> Flow:
     stack = session().stack
     stack.append(counter)
-    loop(test, body)
-    stack.remove(counter)
+    try:
+        loop(test, body)
+    finally:
+        stack.remove(counter)
     return Flow(counter.values["kind"], counter.values["value"])
 
 

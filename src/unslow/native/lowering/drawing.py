@@ -11,6 +11,7 @@ from unslow.native import ops
 from unslow.native.kit import (
     Array,
     broadcast_shape,
+    broadcast_shape_into,
     broadcast_to,
     cast,
     dtype_of,
@@ -19,6 +20,7 @@ from unslow.native.kit import (
     ndim,
     number,
     product,
+    quietly,
     raw_shape,
     read,
     refuse,
@@ -93,10 +95,21 @@ class Generator:
 
 def _shape(size: Any, *parameters: Any) -> tuple[list[Any], bool]:
     """The shape that is drawn, and whether it is one number."""
-    if size is not None:
-        return raw_shape(size), False
     shapes = [sizes(value_of(each)) for each in parameters]
+    if size is not None:
+        wanted = raw_shape(size)
+        for shape in shapes:
+            broadcast_shape_into(shape, wanted)
+            refuse(len(shape) > len(wanted), "NumPy raises ValueError: the size is not compatible")
+        return wanted, False
     return broadcast_shape(*shapes), all(not shape for shape in shapes)
+
+
+def _as_numpy(name: str, *parameters: Any) -> None:
+    """Refuse parameters that NumPy refuses, where all are known."""
+    values = [value_of(each) for each in parameters]
+    if all(map(is_known, values)):
+        quietly(getattr(np.random.default_rng(0), name), *values)
 
 
 def _finished(value: Any, single: bool, dtype: Any = None) -> Any:
@@ -116,6 +129,7 @@ def _random(g: Numbers, size: Any = None, dtype: Any = np.float64, out: Any = No
 
 def _uniform(g: Numbers, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
     shape, single = _shape(size, low, high)
+    _as_numpy("uniform", low, high)
     start, stop = tensor(low, "float64"), tensor(high, "float64")
     span = ops.call("tf.subtract", stop, start)
     part = ops.call("tf.multiply", span, g.shares(shape, "float64"))
@@ -124,6 +138,7 @@ def _uniform(g: Numbers, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> A
 
 def _normal(g: Numbers, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
     shape, single = _shape(size, loc, scale)
+    _as_numpy("normal", loc, scale)
     return _finished(_spread(g, loc, scale, shape), single)
 
 
@@ -140,6 +155,7 @@ def _standard_normal(g: Numbers, size: Any = None, dtype: Any = np.float64, out:
 
 def _lognormal(g: Numbers, mean: Any = 0.0, sigma: Any = 1.0, size: Any = None) -> Any:
     shape, single = _shape(size, mean, sigma)
+    _as_numpy("lognormal", mean, sigma)
     return _finished(ops.call("tf.exp", _spread(g, mean, sigma, shape)), single)
 
 
@@ -154,13 +170,13 @@ def _integers(
     if high is None:
         low, high = 0, low
     shape, single = _shape(size, low, high)
-    dtype = np.dtype(dtype)
+    asked, dtype = dtype, np.dtype(dtype)
     refuse(dtype == np.uint64, "random unsigned integers of 64 bits")
     first, last = _bound(low), _bound(high)
     if endpoint:
         last = last + np.int64(1) if is_known(last) else ops.call("tf.add", last, np.int64(1))
     drawn = cast(g.whole(shape, first, last, dtype), dtype)
-    if single and _is_plain(g, "randint" if g.legacy else "integers", 2, dtype=dtype.type):
+    if single and _is_plain(g, "randint" if g.legacy else "integers", 2, dtype=asked):
         return number(cast(drawn, "int64"))
     return _finished(drawn, single)
 
@@ -177,7 +193,7 @@ def _is_plain(g: Numbers, name: str, *args: Any, **kwargs: Any) -> bool:
 
 
 def _randint(g: Numbers, low: Any, high: Any = None, size: Any = None, dtype: Any = int) -> Any:
-    return _integers(g, low, high, size, np.dtype(dtype))
+    return _integers(g, low, high, size, dtype)
 
 
 def _rand(g: Numbers, *dims: Any) -> Any:
@@ -215,6 +231,8 @@ def _choice(
     shape, single = _shape(size)
     refuse(p is not None and not replace, "a weighted choice without repetition")
     if p is not None:
+        if isinstance(count, int) and is_known(value_of(p)):
+            quietly(np.random.default_rng(0).choice, count, p=value_of(p))
         edges = ops.call("tf.cumsum", tensor(p, "float64"))
         edges = ops.call("tf.divide", edges, ops.index(edges, (-1,)))
         flat = reshape(g.shares(shape, "float64"), [-1])

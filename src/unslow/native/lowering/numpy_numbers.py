@@ -15,7 +15,6 @@ from unslow.native.kit import (
     cast,
     dtype_of,
     is_known,
-    ndim,
     product,
     read,
     refuse,
@@ -59,7 +58,7 @@ class NumpyGenerator(Generator):
 
     def __init__(self, seed: Any) -> None:
         refuse(
-            isinstance(seed, (list, tuple)) or (isinstance(seed, Array) and ndim(seed)),
+            isinstance(seed, (list, tuple)) or (isinstance(seed, Array) and seed._kind == "array"),
             "a seed of several numbers",
         )
         plain = as_tensor(value_of(seed))
@@ -108,7 +107,7 @@ class NumpyGenerator(Generator):
     def normals(self, shape: list[Any], dtype: str) -> Any:
         refuse(dtype != "float64", _no_equal("normal numbers of float32"))
         count = _count(shape)
-        if (supposed := self._supposed(shape, dtype)) is not None:
+        if (supposed := self._supposed(shape, dtype, loops=count > 0)) is not None:
             return supposed
         now = self._position()
         found, state = ziggurat.normals(now.state, self.increment, count)
@@ -123,6 +122,10 @@ class NumpyGenerator(Generator):
         if is_known(first) and is_known(last):
             span = int(last) - int(first)
             refuse(span < 1, "NumPy raises ValueError: low >= high")
+            refuse(
+                int(first) < np.iinfo(dtype).min or int(last) - 1 > np.iinfo(dtype).max,
+                f"NumPy raises ValueError: out of bounds for {dtype}",
+            )
             refuse(span >= HALF, _no_equal("random numbers of more than 32 bits"))
             if span == 1:
                 return ops.call("tf.constant", np.full([*shape], first))
@@ -131,16 +134,22 @@ class NumpyGenerator(Generator):
                 return supposed
             found = self._below(count, np.uint64(span), np.uint64(least))
             return reshape(ops.call("tf.add", first, cast(found, "int64")), shape)
-        return reshape(ops.call("tf.add", first, self._up_to(count, first, last)), shape)
+        return reshape(ops.call("tf.add", first, self._up_to(count, first, last, dtype)), shape)
 
-    def _up_to(self, count: int, first: Any, last: Any) -> Any:
+    def _up_to(self, count: int, first: Any, last: Any, dtype: Any) -> Any:
         """Whole numbers below how many there are from `first` to before `last`.
 
-        The graph raises where there are none, or too many to be drawn by 32 bits.
+        The graph raises where there are none, too many to be drawn by 32 bits, or such as are no
+        numbers of the dtype.
         """
         span = ops.call("tf.subtract", last, first)
         few = ops.call("tf.less", span, np.int64(1))
         wrong = ops.call("tf.logical_or", few, ops.call("tf.greater_equal", span, np.int64(HALF)))
+        if dtype == np.int32:
+            below = ops.call("tf.less", first, np.int64(np.iinfo(dtype).min))
+            above = ops.call("tf.greater", last, np.int64(np.iinfo(dtype).max + 1))
+            beyond = ops.call("tf.logical_or", below, above)
+            wrong = ops.call("tf.logical_or", wrong, beyond)
         span = ops.call("tf.where", wrong, np.int64(1), span)
         span = ops.call("tf.add", span, checks.zero_unless(wrong))
         if (supposed := self._supposed([count], "int64")) is not None:
@@ -156,9 +165,11 @@ class NumpyGenerator(Generator):
 
     def order(self, count: Any) -> Any:
         refuse(not isinstance(count, int), UNKNOWN)
+        line = ops.call("tf.range", np.int64(count))
+        if count < 2:
+            return line
         if (supposed := self._supposed([count], "int64")) is not None:
             return supposed
-        line = ops.call("tf.range", np.int64(count))
         # Each place, from the last on, is swapped with one up to it, by a word's lowest bits.
         places = np.arange(count - 1, 0, -1, dtype=np.int32)
         masks = np.array([2 ** int(each).bit_length() - 1 for each in places], np.uint64)

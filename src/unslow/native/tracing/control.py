@@ -55,11 +55,14 @@ def tried(function: Callable[..., Any], specs: list[tf.TensorSpec] | None = None
     return found[0]
 
 
-def changes_something(function: Callable[[], Any]) -> bool:
-    """Whether a function changes any variable or array; it is tried, with nothing kept of it."""
+class ChangingTest(Exception):
+    """The test of a loop changes something, which would be lost: it is to be asked in the body."""
+
+
+def _changes_something(function: Callable[[], Any]) -> bool:
+    """Whether a function changes any variable or array; nothing is kept of it."""
     noted = session().wrong
-    changes = tried(lambda: isolated(function)[1])
-    return any(owner is not noted for owner, _ in changes)
+    return any(owner is not noted for owner, _ in isolated(function)[1])
 
 
 def _course(function: Callable[[], Any]) -> tuple[Any, Changes]:
@@ -143,7 +146,11 @@ def _selects(templates: list[Template]) -> bool:
 
 
 def loop(test: Callable[[], Any], body: Callable[[], None]) -> None:
-    """`while test(): body()`, where both change variables and arrays of the running functions."""
+    """`while test(): body()`, which changes variables and arrays of the running functions.
+
+    Raises:
+        ChangingTest: the test does, too; nothing was done then.
+    """
     templates: dict[Key, Template] = {}
     initial: dict[Key, Any] = {}
 
@@ -158,6 +165,8 @@ def loop(test: Callable[[], Any], body: Callable[[], None]) -> None:
     def one_round(values: list[Any]) -> Changes:
         def run() -> Changes:
             begin(values)
+            if _changes_something(lambda: truth(test())):
+                raise ChangingTest
             if not isinstance(test_value := truth(test()), (bool, Array)):
                 raise Untranslatable("the test of a loop has no truth value")
             del test_value

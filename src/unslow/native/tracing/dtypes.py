@@ -156,13 +156,13 @@ def elementwise(name: str, *values: Any) -> Any:
 
 
 def _with_nan(result: Any, name: str, values: Sequence[Any]) -> Any:
-    """The result, in which a NaN stays: XLA leaves out those of the second operand."""
+    """The result, in which a NaN stays: XLA leaves out that of one operand, not always the same."""
     if name not in ("tf.maximum", "tf.minimum") or dtype_of(result).kind != "f" or not compiled():
         return result
-    second = values[1]
-    if is_known(second) and not np.any(np.isnan(second)):
-        return result
-    return ops.call("tf.where", ops.call("tf.math.is_nan", second), second, result)
+    for value in values:
+        if not is_known(value) or np.any(np.isnan(value)):
+            result = ops.call("tf.where", ops.call("tf.math.is_nan", value), value, result)
+    return result
 
 
 def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
