@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from unslow.catalogue import pages
+from unslow.catalogue.border.rewrites import native_ops
 from unslow.finding import Edit
 from unslow.plain import from_plain
 from unslow.source.edits import apply
@@ -45,7 +46,6 @@ LITTLE = 0.02
 """Where the fast program spares no more than this part, no gain is the right prediction."""
 
 ONE_ROUND = ("report", "slow", "slow", "fast", "fast")
-OPS = "native ops"
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Measured:
 def with_ops(program: Path, report: dict[str, Any]) -> Path | None:
     """The program with the edits of the best alternative, if that is unslow's own ops."""
     alternatives = report["findings"][0]["alternatives"] if report["findings"] else []
-    if not alternatives or not alternatives[0]["name"].startswith(OPS):
+    if not alternatives or not alternatives[0]["name"].startswith(native_ops.NAME):
         return None
     edits = [from_plain(Edit, each) for each in alternatives[0]["edits"]]
     mended = program.with_name(f"{program.stem}_with_ops.py")

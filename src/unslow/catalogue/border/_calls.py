@@ -94,8 +94,7 @@ class Bridged:
         """What `make` gives, called for each element in a stage with `threads` calls at once."""
 
         def stage(rows: Any) -> Any:
-            parallel = threads if threads > 1 else None
-            return rows.map(make(), num_parallel_calls=parallel).batch(self.batch)
+            return _each_in_batches(rows, make(), self.batch, threads)
 
         return self._pipeline(name, stage, note, kept)
 
@@ -171,8 +170,7 @@ class Bridged:
         call = self._called(rewrite)
         if not rewrite.each:
             return iter(rows.batch(count).map(call))
-        parallel = threads if threads > 1 else None
-        return iter(rows.map(call, num_parallel_calls=parallel).batch(count))
+        return iter(_each_in_batches(rows, call, count, threads))
 
     def rewritten_in_graph(self, rewrite: Rewrite) -> Way:
         """A function that takes each element, called as `in_graph` calls the present one."""
@@ -309,6 +307,12 @@ class Bridged:
             np.stack([np.asarray(each, dtype) for each in column])
             for column, dtype in zip(columns, types, strict=True)
         ]
+
+
+def _each_in_batches(rows: Any, call: Callable[..., Columns], batch: int, threads: int) -> Any:
+    """A pipeline of a call for each row, `threads` at once, and batches of the results."""
+    parallel = threads if threads > 1 else None
+    return rows.map(call, num_parallel_calls=parallel).batch(batch)
 
 
 def _seconds_of(batches: Iterator[Any]) -> float:
