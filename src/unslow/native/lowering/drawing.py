@@ -75,6 +75,11 @@ class Numbers(Protocol):
         """Whole numbers of binomial distributions, int64."""
 
 
+def consent(what: str) -> str:
+    """Why numbers are not drawn without the user's consent."""
+    return f'{what} differ from NumPy\'s: say random="distribution" to allow it'
+
+
 class Generator:
     """`np.random.Generator` in a graph: calls of its methods become draws."""
 

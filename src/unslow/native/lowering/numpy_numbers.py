@@ -23,7 +23,7 @@ from unslow.native.kit import (
     value_of,
 )
 from unslow.native.lowering import pcg64, ziggurat
-from unslow.native.lowering.drawing import Generator
+from unslow.native.lowering.drawing import Generator, consent
 from unslow.native.lowering.pcg64 import Wide
 from unslow.native.tracing import checks, surroundings
 from unslow.native.tracing.state import Variables, session
@@ -80,96 +80,86 @@ class NumpyGenerator(Generator):
     def _position(self) -> Position:
         return Position(*(as_tensor(read(self.now.values[name])) for name in Position._fields))
 
-    def _supposed(self, shape: list[Any], dtype: str, loops: bool = True) -> Any | None:
-        """Numbers that nobody draws, in a graph that nobody runs; else `None`.
+    def _drawn(
+        self, shape: list[Any], dtype: str, draw: Callable[[], Any], loops: bool = True
+    ) -> Any:
+        """What `draw` gives, in a shape; in a graph that nobody runs, numbers that nobody draws.
 
-        `loops`: drawing them would take a loop, which counts.
+        `loops`: drawing takes a loop, which counts there, too.
         """
         if not session().trials:
-            return None
+            return reshape(draw(), shape)
         if loops:
             ops.note_loop()
         self._go(Position(*(ops.placeholder(each.dtype, []) for each in self._position())))
         return ops.placeholder(dtype, shape)
 
+    def _stay(self, where: Any, before: Position) -> None:
+        """Go back to where it was before, if a truth of the graph's is true."""
+        pairs = zip(before, self._position(), strict=True)
+        self._go(Position(*(ops.call("tf.where", where, *pair) for pair in pairs)))
+
     def shares(self, shape: list[Any], dtype: str) -> Any:
         refuse(dtype not in ("float32", "float64"), f"NumPy raises TypeError: floats of {dtype}")
         count = _count(shape)
-        if (supposed := self._supposed(shape, dtype, loops=False)) is not None:
-            return supposed
-        if dtype == "float32":
+
+        def draw() -> Any:
+            if dtype == "float64":
+                return pcg64.shares(self._words(count))
             steps = ops.call("tf.cast", pcg64.shifted(self._halves(count), 8), "int32")
-            found = ops.call("tf.multiply", ops.call("tf.cast", steps, "float32"), _STEP)
-        else:
-            found = pcg64.shares(self._words(count))
-        return reshape(found, shape)
+            return ops.call("tf.multiply", ops.call("tf.cast", steps, "float32"), _STEP)
+
+        return self._drawn(shape, dtype, draw, loops=False)
 
     def normals(self, shape: list[Any], dtype: str) -> Any:
-        refuse(dtype != "float64", _no_equal("normal numbers of float32"))
+        refuse(dtype != "float64", consent("normal numbers of float32"))
         count = _count(shape)
-        if (supposed := self._supposed(shape, dtype, loops=count > 0)) is not None:
-            return supposed
-        now = self._position()
-        found, state = ziggurat.normals(now.state, self.increment, count)
-        self._go(now._replace(high=state[0], low=state[1]))
-        return reshape(found, shape)
+
+        def draw() -> Any:
+            now = self._position()
+            found, state = ziggurat.normals(now.state, self.increment, count)
+            self._go(now._replace(high=state[0], low=state[1]))
+            return found
+
+        return self._drawn(shape, dtype, draw, loops=count > 0)
 
     def whole(self, shape: list[Any], first: Any, last: Any, dtype: Any) -> Any:
-        refuse(dtype not in (np.int32, np.int64), _no_equal(f"random numbers of {dtype}"))
+        refuse(dtype not in (np.int32, np.int64), consent(f"random numbers of {dtype}"))
         for end in (first, last):
-            refuse(len(end.shape), _no_equal("random numbers between ends for each"))
+            refuse(len(end.shape), consent("random numbers between ends for each"))
         count = _count(shape)
-        if is_known(first) and is_known(last):
-            span = int(last) - int(first)
-            refuse(span < 1, "NumPy raises ValueError: low >= high")
-            refuse(
-                int(first) < np.iinfo(dtype).min or int(last) - 1 > np.iinfo(dtype).max,
-                f"NumPy raises ValueError: out of bounds for {dtype}",
-            )
-            refuse(span >= HALF, _no_equal("random numbers of more than 32 bits"))
-            if span == 1:
-                return ops.call("tf.constant", np.full([*shape], first))
-            least = (HALF - span) % span
-            if (supposed := self._supposed(shape, "int64", loops=bool(least))) is not None:
-                return supposed
-            found = self._below(count, np.uint64(span), np.uint64(least))
-            return reshape(ops.call("tf.add", first, cast(found, "int64")), shape)
-        return reshape(ops.call("tf.add", first, self._up_to(count, first, last, dtype)), shape)
+        if not (is_known(first) and is_known(last)):
+            span = _span(first, last, dtype)
+            return self._drawn(shape, "int64", lambda: _from(first, self._up_to(count, span)))
+        known = int(last) - int(first)
+        refuse(known < 1, "NumPy raises ValueError: low >= high")
+        refuse(
+            int(first) < np.iinfo(dtype).min or int(last) - 1 > np.iinfo(dtype).max,
+            f"NumPy raises ValueError: out of bounds for {dtype}",
+        )
+        refuse(known >= HALF, consent("random numbers of more than 32 bits"))
+        if known == 1:
+            return ops.call("tf.constant", np.full([*shape], first))
+        least = (HALF - known) % known
+        ends = np.uint64(known), np.uint64(least)
+        return self._drawn(
+            shape, "int64", lambda: _from(first, self._below(count, *ends)), loops=bool(least)
+        )
 
-    def _up_to(self, count: int, first: Any, last: Any, dtype: Any) -> Any:
-        """Whole numbers below how many there are from `first` to before `last`.
-
-        The graph raises where there are none, too many to be drawn by 32 bits, or such as are no
-        numbers of the dtype.
-        """
-        span = ops.call("tf.subtract", last, first)
-        few = ops.call("tf.less", span, np.int64(1))
-        wrong = ops.call("tf.logical_or", few, ops.call("tf.greater_equal", span, np.int64(HALF)))
-        if dtype == np.int32:
-            below = ops.call("tf.less", first, np.int64(np.iinfo(dtype).min))
-            above = ops.call("tf.greater", last, np.int64(np.iinfo(dtype).max + 1))
-            beyond = ops.call("tf.logical_or", below, above)
-            wrong = ops.call("tf.logical_or", wrong, beyond)
-        span = ops.call("tf.where", wrong, np.int64(1), span)
-        span = ops.call("tf.add", span, checks.zero_unless(wrong))
-        if (supposed := self._supposed([count], "int64")) is not None:
-            return supposed
+    def _up_to(self, count: int, span: Any) -> Any:
+        """Whole numbers below a span that the graph knows, uint64."""
         rest = ops.call("tf.math.floormod", ops.call("tf.subtract", np.int64(HALF), span), span)
         before = self._position()
         found = self._below(count, cast(span, "uint64"), cast(rest, "uint64"))
         # A single number takes no draw.
-        single = ops.call("tf.equal", span, np.int64(1))
-        after = zip(before, self._position(), strict=True)
-        self._go(Position(*(ops.call("tf.where", single, *pair) for pair in after)))
-        return cast(found, "int64")
+        self._stay(ops.call("tf.equal", span, np.int64(1)), before)
+        return found
 
     def order(self, count: Any) -> Any:
         refuse(not isinstance(count, int), UNKNOWN)
         line = ops.call("tf.range", np.int64(count))
         if count < 2:
             return line
-        if (supposed := self._supposed([count], "int64")) is not None:
-            return supposed
         # Each place, from the last on, is swapped with one up to it, by a word's lowest bits.
         places = np.arange(count - 1, 0, -1, dtype=np.int32)
         masks = np.array([2 ** int(each).bit_length() - 1 for each in places], np.uint64)
@@ -183,22 +173,23 @@ class NumpyGenerator(Generator):
             pair = [ops.call("tf.gather", line, each) for each in (other, one)]
             return will_do, _with(line, [one, other], pair)
 
-        return self._one_by_one(ops.call("tf.constant", np.int32(0)), count - 1, line, swap)
+        none = ops.call("tf.constant", np.int32(0))
+        return self._drawn([count], "int64", lambda: self._one_by_one(none, count - 1, line, swap))
 
     def some(self, count: Any, wanted: Any) -> Any:
-        raise Untranslatable(_no_equal("a choice without repetition"))
+        raise Untranslatable(consent("a choice without repetition"))
 
     def exponentials(self, shape: list[Any]) -> Any:
-        raise Untranslatable(_no_equal("exponential numbers"))
+        raise Untranslatable(consent("exponential numbers"))
 
     def gammas(self, shape: list[Any], alpha: Any) -> Any:
-        raise Untranslatable(_no_equal("numbers of gamma and beta distributions"))
+        raise Untranslatable(consent("numbers of gamma and beta distributions"))
 
     def poissons(self, shape: list[Any], lam: Any) -> Any:
-        raise Untranslatable(_no_equal("Poisson numbers"))
+        raise Untranslatable(consent("Poisson numbers"))
 
     def binomials(self, shape: list[Any], n: Any, p: Any) -> Any:
-        raise Untranslatable(_no_equal("binomial numbers"))
+        raise Untranslatable(consent("binomial numbers"))
 
     def _words(self, count: int) -> Any:
         """The next words of 64 bits."""
@@ -259,8 +250,7 @@ class NumpyGenerator(Generator):
             return found
         refused = ops.call("tf.less", pcg64.low_bits(scaled, 32), least)
         again = ops.call("tf.reduce_any", refused)
-        after = zip(before, self._position(), strict=True)
-        self._go(Position(*(ops.call("tf.where", again, *pair) for pair in after)))
+        self._stay(again, before)
         done = ops.call("tf.where", again, np.int32(0), np.int32(count))
         return self._one_by_one(done, count, found, draw)
 
@@ -301,8 +291,26 @@ class NumpyGenerator(Generator):
 _STEP = np.float32(2.0**-24)
 
 
-def _no_equal(what: str) -> str:
-    return f'{what} differ from NumPy\'s: say random="distribution" to allow it'
+def _from(first: Any, found: Any) -> Any:
+    return ops.call("tf.add", first, cast(found, "int64"))
+
+
+def _span(first: Any, last: Any, dtype: Any) -> Any:
+    """How many whole numbers there are from `first` to before `last`, int64.
+
+    The graph raises where there are none, too many to be drawn by 32 bits, or such as are no
+    numbers of the dtype.
+    """
+    span = ops.call("tf.subtract", last, first)
+    few = ops.call("tf.less", span, np.int64(1))
+    wrong = ops.call("tf.logical_or", few, ops.call("tf.greater_equal", span, np.int64(HALF)))
+    if dtype == np.int32:
+        below = ops.call("tf.less", first, np.int64(np.iinfo(dtype).min))
+        above = ops.call("tf.greater", last, np.int64(np.iinfo(dtype).max + 1))
+        beyond = ops.call("tf.logical_or", below, above)
+        wrong = ops.call("tf.logical_or", wrong, beyond)
+    span = ops.call("tf.where", wrong, np.int64(1), span)
+    return ops.call("tf.add", span, checks.zero_unless(wrong))
 
 
 def _count(shape: list[Any]) -> int:

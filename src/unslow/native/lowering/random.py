@@ -9,10 +9,11 @@ import numpy as np
 from unslow.native.dispatch import any_traced, known, ours
 from unslow.native.kit import refuse
 from unslow.native.lowering.distributions import TensorFlowGenerator
+from unslow.native.lowering.drawing import consent
 from unslow.native.lowering.numpy_numbers import NumpyGenerator
 from unslow.native.tracing.state import session
 
-CONSENT = 'random numbers differ from NumPy\'s: say random="distribution" to allow it'
+CONSENT = consent("random numbers")
 
 
 def draw(owner: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -50,11 +50,7 @@ class Tables:
 
 @functools.cache
 def tables() -> Tables:
-    """The tables of the NumPy that is installed, read from what it draws.
-
-    Raises:
-        ValueError: it does not draw as is written above.
-    """
+    """The tables of the NumPy that is installed, read from what it draws."""
     widths = np.array([_drawn(strip, 1)[0] for strip in range(STRIPS)])
     edges = widths * 2.0**PLACE_BITS
     inner = np.concatenate([[EDGE, 0.0], edges[1:-1]])

@@ -59,12 +59,6 @@ class ChangingTest(Exception):
     """The test of a loop changes something, which would be lost: it is to be asked in the body."""
 
 
-def _changes_something(function: Callable[[], Any]) -> bool:
-    """Whether a function changes any variable or array; nothing is kept of it."""
-    noted = session().wrong
-    return any(owner is not noted for owner, _ in isolated(function)[1])
-
-
 def _course(function: Callable[[], Any]) -> tuple[Any, Changes]:
     """What comes of a function and what it changes, with all that merging asks about it."""
     found, changes = isolated(function)
@@ -165,11 +159,11 @@ def loop(test: Callable[[], Any], body: Callable[[], None]) -> None:
     def one_round(values: list[Any]) -> Changes:
         def run() -> Changes:
             begin(values)
-            if _changes_something(lambda: truth(test())):
+            value, changes = isolated(lambda: truth(test()))
+            if any(owner is not session().wrong for owner, _ in changes):
                 raise ChangingTest
-            if not isinstance(test_value := truth(test()), (bool, Array)):
+            if not isinstance(value, (bool, Array)):
                 raise Untranslatable("the test of a loop has no truth value")
-            del test_value
             body()
             return {}
 
