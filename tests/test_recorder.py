@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from unslow import seams
 from unslow.finding import PARTS
 from unslow.plain import from_plain, to_plain
 from unslow.recording import arrays
+from unslow.recording import recorder as recorder_module
 from unslow.recording.clock import now
 from unslow.recording.data import Recording
 from unslow.recording.recorder import Recorder
@@ -581,6 +583,28 @@ def test_windows_see_the_wait_inside_fit(tmp_path: Path) -> None:
     line = found.line(window.site)
     assert line["bridge"] > line["graph"]
     assert sum(found.parts.values()) == pytest.approx(found.wall, rel=0.01)
+
+
+def test_windows_open_where_a_busy_machine_gives_few_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if tuple(int(n) for n in tf.__version__.split(".")[:2]) < seams.ABSEIL_LOGS_SINCE:
+        pytest.skip("windows need a TensorFlow whose profiler can be kept quiet")
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.float32)])
+    def slow(x: Any) -> Any:
+        return tf.numpy_function(lambda y: (time.sleep(0.005), y)[1], [x], tf.float32)
+
+    clock = SimpleNamespace(sleep=lambda seconds: time.sleep(0.4), monotonic=time.monotonic)
+    monkeypatch.setattr(recorder_module, "time", clock)
+    recorder = Recorder(tmp_path / "recording.json", ("test",))
+    recorder.start()
+    for _ in range(200):
+        slow(1.0)  # few looks
+    recorder.stop()
+    found = from_plain(Recording, json.loads((tmp_path / "recording.json").read_text()))
+    [window] = at(found.windows, "few looks")
+    assert not window.estimated
 
 
 def test_without_windows_the_wait_inside_fit_is_estimated(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ class Executions:
         self._clock = clock
         self._bridges = bridges
         self._rows: Table[ExecutionRow] = Table(ExecutionRow)
+        self._spent: dict[Place, int] = {}
         self.ended = 0
 
     def install(self, patches: seams.Patches) -> None:
@@ -74,11 +75,17 @@ class Executions:
         thread = call.thread
         thread.executed += call.own
         self.ended += 1
+        if thread.main:
+            self._spent[call.place] = self._spent.get(call.place, 0) + call.own
         name = call.args[2]
         if thread.main and isinstance(name, str) and name.startswith("__"):
             bridged = self._bridges.ran(thread.busy_executing, call.own)
             # The number at the end counts traces.
             self._rows.row(call.place, name.rpartition("_")[0]).add(call.own, bridged)
+
+    def seconds(self, place: Place) -> float:
+        """What the main thread's calls from this place that have ended took."""
+        return self._spent.get(place, 0) / SECOND
 
     def estimates(self, seen: set[Any]) -> list[Window]:
         """A window's worth of estimate for every line that waited and is not in `seen`."""

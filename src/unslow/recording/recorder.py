@@ -178,7 +178,8 @@ class Recorder:
                 return
             moment = time.monotonic()
             inside = clock.sample(main_frame(ident))
-            if self._windows.tick(inside, min(moment - before, 5 * SAMPLE_EVERY)):
+            executed = 0.0 if inside is None else self._executions.seconds(inside)
+            if self._windows.tick(inside, min(moment - before, 5 * SAMPLE_EVERY), executed):
                 self._windows.open(self._places(ident), lambda: self._executions.ended)
             before = moment
             if moment >= next_write:

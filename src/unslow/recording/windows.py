@@ -1,7 +1,7 @@
 """Short windows in which TensorFlow's profiler shows what Python cannot see.
 
 A window opens while a line is inside compiled functions: first after it has been
-for a third of a second, then after ever longer. What the profiler returns is put aside
+for a fifth of a second, then after ever longer. What the profiler returns is put aside
 and read once the program has ended.
 """
 
@@ -29,7 +29,7 @@ EXECUTIONS = 2
 LONGEST = 4.0
 """Seconds a window is open at most."""
 
-FIRST = 0.3
+FIRST = 0.2
 """Seconds of a line inside compiled functions before its first window."""
 
 FACTOR = 8
@@ -88,14 +88,15 @@ class Windows:
         start.__wrapped__ = original  # type: ignore[attr-defined]
         return self._clock.disguise(start)
 
-    def tick(self, place: Place | None, seconds: float) -> bool:
+    def tick(self, place: Place | None, seconds: float, executed: float) -> bool:
         """Tell where the main thread is inside a compiled function; whether to open a window now.
 
-        `seconds`: since the last call.
+        `seconds`: since the last call. `executed`: in calls from there that have ended, which
+        a busy machine may have given the caller too few looks at.
         """
         if place is None:
             return False
-        inside = self._inside[place] = self._inside.get(place, 0.0) + seconds
+        inside = self._inside[place] = max(self._inside.get(place, 0.0) + seconds, executed)
         if self.off is not None or len(self._taken) >= MOST:
             return False
         if inside < self._next.get(place, FIRST):

@@ -65,12 +65,12 @@ def decode(data):
 
 images = tf.data.Dataset.from_tensor_slices(encoded)
 images = images.map(decode).shuffle(100, seed=1)  # <- slow
-first = images.batch(4).take(3)
+first = images.batch(4).take(1)
 total = tf.constant(0.0)
 for look in range(9):
     for rows in first:
         total += tf.reduce_mean(rows)
-print(f"light {float(total) / 27:.3f}")
+print(f"light {float(total) / 9:.3f}")
 """
 
     fast = slow.replace(
