@@ -21,7 +21,7 @@ from unslow.finding import PARTS
 from unslow.plain import from_plain, to_plain
 from unslow.recording import arrays
 from unslow.recording import recorder as recorder_module
-from unslow.recording.clock import now
+from unslow.recording.clock import Clock, now
 from unslow.recording.data import Recording
 from unslow.recording.recorder import Recorder
 
@@ -583,6 +583,39 @@ def test_windows_see_the_wait_inside_fit(tmp_path: Path) -> None:
     line = found.line(window.site)
     assert line["bridge"] > line["graph"]
     assert sum(found.parts.values()) == pytest.approx(found.wall, rel=0.01)
+
+
+def test_no_garbage_is_collected_while_the_sampler_reads_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected: list[str] = []
+
+    def seen(phase: str, info: dict[str, int]) -> None:
+        frame = sys._getframe(1)
+        while frame is not None:
+            if frame.f_code is Clock.sample.__code__:
+                collected.append(phase)
+            frame = frame.f_back
+
+    def deep(calls: int) -> None:
+        if calls:
+            deep(calls - 1)
+        else:
+            time.sleep(0.002)
+
+    monkeypatch.setattr(recorder_module, "SAMPLE_EVERY", 0.0005)
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(seen)
+    gc.set_threshold(10, 2, 2)
+    try:
+        with recording(tmp_path):
+            for _ in range(100):
+                deep(40)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(seen)
+    assert not collected
+    assert gc.isenabled()
 
 
 def test_windows_open_where_a_busy_machine_gives_few_looks(

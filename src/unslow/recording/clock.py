@@ -12,7 +12,6 @@ to the lines at which a sampler saw the thread. The recorder times itself.
 from __future__ import annotations
 
 import functools
-import sys
 import threading
 import time
 from _thread import get_ident
@@ -504,8 +503,3 @@ def hide_caller(error: BaseException) -> None:
     """
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
-
-
-def main_frame(ident: int) -> Any:
-    """The innermost frame of the thread with this identifier, `None` where it has none."""
-    return sys._current_frames().get(ident)

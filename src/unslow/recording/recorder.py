@@ -16,7 +16,7 @@ from unslow import seams
 from unslow.finding import PARTS, Site
 from unslow.plain import to_plain
 from unslow.recording.bridges import Bridges
-from unslow.recording.clock import Clock, main_frame, now
+from unslow.recording.clock import Clock, now
 from unslow.recording.conversions import Conversions
 from unslow.recording.data import (
     LineTime,
@@ -29,6 +29,7 @@ from unslow.recording.data import (
 )
 from unslow.recording.eager import EagerOps
 from unslow.recording.executions import Executions
+from unslow.recording.frames import innermost, uncollected
 from unslow.recording.graphs import Graphs
 from unslow.recording.imports import Imports
 from unslow.recording.interpreters import Interpreters
@@ -169,7 +170,6 @@ class Recorder:
 
     def _sample_until_stopped(self) -> None:
         ident = self._main_ident()
-        clock = self.clock
         next_write = time.monotonic() + WRITE_EVERY
         before = time.monotonic()
         while not self.stopped:
@@ -177,7 +177,7 @@ class Recorder:
             if self.stopped:
                 return
             moment = time.monotonic()
-            inside = clock.sample(main_frame(ident))
+            inside = self._look(ident)
             executed = 0.0 if inside is None else self._executions.seconds(inside)
             if self._windows.tick(inside, min(moment - before, 5 * SAMPLE_EVERY), executed):
                 self._windows.open(self._places(ident), lambda: self._executions.ended)
@@ -190,10 +190,14 @@ class Recorder:
                     # Nobody is left to report to; end as a program whose terminal has gone.
                     os.kill(self._process, 15)
 
+    def _look(self, ident: int) -> Place | None:
+        with uncollected():
+            return self.clock.sample(innermost(ident))
+
     def _places(self, ident: int) -> Iterator[Place | None]:
         while not self.stopped:
             time.sleep(SAMPLE_EVERY)
-            yield self.clock.sample(main_frame(ident))
+            yield self._look(ident)
 
     def stop(self) -> Recording | None:
         """Stop watching, write the recording whole and return it. Called at the program's end.

@@ -8,6 +8,7 @@ import threading
 from types import FrameType
 from typing import Any
 
+from unslow.recording.frames import innermost, uncollected
 from unslow.recording.sites import ForeignFiles
 
 
@@ -25,9 +26,10 @@ class Ending:
 
     def see_program(self) -> None:
         """Keep the main thread's outermost frame, if it is the program's or what runs a module."""
-        frame = sys._current_frames().get(threading.main_thread().ident or 0)
-        while frame is not None and frame.f_back is not None:
-            frame = frame.f_back
+        with uncollected():
+            frame = innermost(threading.main_thread().ident or 0)
+            while frame is not None and frame.f_back is not None:
+                frame = frame.f_back
         if frame is not None and frame.f_globals.get("__name__") in ("__main__", "runpy"):
             self._program = frame
 
@@ -83,18 +85,19 @@ def still_at_work(include: tuple[str, ...]) -> str:
     packages that count as the user's own code.
     """
     foreign = ForeignFiles(include)
-    for ident, frame in sys._current_frames().items():
-        if ident == threading.get_ident():
-            continue
-        frames: list[FrameType] = []
-        inner: FrameType | None = frame
-        while inner is not None:
-            frames.append(inner)
-            inner = inner.f_back
-        own = [each.f_code for each in frames if not foreign[each.f_code.co_filename]]
-        begun_in = frames[-1].f_code.co_filename
-        if own and (begun_in == threading.__file__ or not foreign[begun_in]):
-            return f"{own[-1].co_name}()"
+    with uncollected():
+        for ident, frame in sys._current_frames().items():
+            if ident == threading.get_ident():
+                continue
+            frames: list[FrameType] = []
+            inner: FrameType | None = frame
+            while inner is not None:
+                frames.append(inner)
+                inner = inner.f_back
+            own = [each.f_code for each in frames if not foreign[each.f_code.co_filename]]
+            begun_in = frames[-1].f_code.co_filename
+            if own and (begun_in == threading.__file__ or not foreign[begun_in]):
+                return f"{own[-1].co_name}()"
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):
             code = getattr(thread.function, "__code__", None)
