@@ -171,7 +171,7 @@ class Watch(tf.keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.seen += 1
-        if batch % 50 == 0:
+        if batch % 100 == 99:
             self.model.save_weights(self.path)
 
     def on_epoch_end(self, epoch, logs=None):
