@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from typing import Any
 
@@ -19,11 +20,10 @@ from unslow.native import Untranslatable, native
 pytestmark = pytest.mark.tensorflow
 
 WITHOUT = (
-    # An op without a kernel, sizes that hang on values, and steps of a slice that is assigned.
+    # An op without a kernel, and sizes that hang on values.
     "Detected unsupported operations",
     "must be a compile-time constant",
     "SetDimensionSize's value has to be S32",
-    "Strides != 1 or -1 are not yet implemented",
 )
 """What XLA says that it cannot compile."""
 
@@ -58,6 +58,60 @@ def test_what_numpy_does(family: str) -> None:
     assert not problems, "\n".join(problems)
     # TensorFlow 2.16 has no Fourier transforms for XLA.
     assert without <= 0.4 * len(CASES[family])
+
+
+STEPS = {
+    "two axes": lambda x: x.__setitem__(np.s_[::2, 1::3], x[::2, 1::3] * 2),
+    "backwards": lambda x: x.__setitem__(np.s_[1, ::-2], 3),
+    "both ways": lambda x: x.__setitem__(np.s_[::-3, ::-1], x[:2] + 1),
+    "new axis": lambda x: x.__setitem__(np.s_[None, ::2, 2], 4),
+    "nothing and one": lambda x: (
+        x.__setitem__(np.s_[5:1:2], 4),
+        x.__setitem__(np.s_[::7], 1),
+    ),
+    "a view": lambda x: x[::2].__setitem__(np.s_[:, ::3], x[1:4, 1:3]),
+    "turned": lambda x: x.T[::2].__setitem__(np.s_[1::2], 5),
+    "beyond": lambda x: x.__setitem__(np.s_[-9:9:2, 9:-9:-2], 6),
+    "in place": lambda x: operator.iadd(x[4:0:-3, 1::2], x[0, ::2]),
+}
+"""Changes of what a slice with a step sees."""
+
+
+@pytest.mark.parametrize("change", STEPS)
+@pytest.mark.parametrize("dtype", ["float32", "uint16", "complex64"])
+def test_places_between_others_are_changed(change: str, dtype: str) -> None:
+    def changed(x: Any) -> Any:
+        x = x.copy()
+        STEPS[change](x)
+        return x
+
+    value = np.arange(30).reshape(5, 6).astype(dtype)
+    for shape in ((5, 6), (None, 6), (None, None)):
+        spec = tf.TensorSpec(shape, dtype)
+        made = tf.function(native(changed), [spec], autograph=False, jit_compile=True)
+        np.testing.assert_array_equal(made(value), changed(value))
+    batch = np.stack([value, value[::-1]])
+    many = tf.function(lambda each: tf.vectorized_map(native(changed), each), autograph=False)
+    np.testing.assert_array_equal(many(batch), [changed(each) for each in batch])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_places_from_a_number_that_the_graph_knows(jit_compile: bool) -> None:
+    def changed(x: Any, n: Any) -> Any:
+        x = x.copy()
+        x[n::2] += 1
+        x[:n:-2] = 3
+        x[n, ::-2] = 2
+        for i in range(abs(n)):
+            x[i, i::2] = i
+        return x
+
+    value = np.arange(30, dtype=np.float32).reshape(5, 6)
+    for shape in ((5, 6), (None, None)):
+        specs = [tf.TensorSpec(shape, "float32"), tf.TensorSpec((), "int64")]
+        made = tf.function(native(changed), specs, autograph=False, jit_compile=jit_compile)
+        for number in (0, 1, 3, -2):
+            np.testing.assert_array_equal(made(value, number), changed(value, number))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

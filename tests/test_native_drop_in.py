@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from apart import apart
 from programs import report, watched
 
 pytest.importorskip("tensorflow")
@@ -187,3 +189,19 @@ def test_a_single_element_has_a_gradient(jit_compile: bool) -> None:
     wanted = np.zeros((3, 3))
     wanted[2, 1] = 2
     np.testing.assert_array_equal(tape.gradient(found, image).numpy(), wanted)
+
+
+def test_autograph_does_not_read_us() -> None:
+    assert apart(_told_by_autograph) == []
+
+
+def _told_by_autograph() -> list[str]:
+    """What TensorFlow logs where `native` is first called while AutoGraph is at work."""
+    told: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    tf.get_logger().addHandler(handler)
+    tf.function(lambda x: unslow.native(np.flip)(x) + unslow.numpy_function(np.flip, [x], x.dtype))(
+        X
+    )
+    return told

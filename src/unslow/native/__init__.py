@@ -39,6 +39,9 @@ def __getattr__(name: str) -> Any:
 class _Callable(types.ModuleType):
     """A module that is called as its function `native`."""
 
+    autograph_info__ = None
+    """By this name AutoGraph knows what to call as it is."""
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         function = importlib.import_module(f"{__name__}.function").native
         return function(*args, **kwargs)

@@ -275,11 +275,13 @@ def write(array: Array, value: Any) -> None:
 
 
 def _put(whole: Any, lenses: tuple[Lens, ...], value: Any) -> Any:
+    from unslow.native.tracing.masks import put
+
     if not lenses:
         return value
     if len(lenses) > 1:
         value = _put(lenses[0].get(whole), lenses[1:], value)
-    return lenses[0].put(whole, value)
+    return put(lenses[0], whole, value)
 
 
 def view(array: Array, lens: Lens, *, readonly: str = "") -> Array:

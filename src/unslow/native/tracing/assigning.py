@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unslow.native import kit, ops
-from unslow.native.tracing import views
+from unslow.native.tracing import masks, views
 from unslow.native.tracing.array import Array, read, view, write
 from unslow.native.tracing.dtypes import cast, dtype_of
 from unslow.native.tracing.indexing import (
@@ -22,8 +22,6 @@ from unslow.native.tracing.indexing import (
     _together,
     parts_of,
 )
-from unslow.native.tracing.masks import assigned as masked
-from unslow.native.tracing.surroundings import compiled, vectorised
 from unslow.native.tracing.views import as_tensor, is_known, sizes
 from unslow.native.untranslatable import Untranslatable
 
@@ -40,34 +38,28 @@ def assign(array: Array, key: Any, value: Any) -> None:
     if not any(isinstance(part, Picked) for part in parts):
         lens = views.Index(tuple(parts))
         known = lens.static and is_known(new) and is_known(read(array))
-        by_mask = vectorised() or (compiled() and not _is_a_block(lens))
-        changed = masked(read(array), parts, new) if by_mask and not known else None
+        by_mask = masks.needed(lens) and not known
+        changed = masks.assigned(read(array), parts, new) if by_mask else None
         if changed is not None:
             write(array, changed)
             return
         target = view(array, lens)
         write(target, fitted(new, sizes(read(target))))
         return
-    masks = [part for part in parts if isinstance(part, Picked) and part.is_mask]
-    others = _others(parts, masks)
-    if len(masks) == 1 and not others and all(part is not None for part in parts):
-        place = _place(parts, masks[0])
-        expanded = parts[:place] + [SLICE] * masks[0].axes + parts[place + 1 :]
+    chosen = [part for part in parts if isinstance(part, Picked) and part.is_mask]
+    others = _others(parts, chosen)
+    if len(chosen) == 1 and not others and all(part is not None for part in parts):
+        place = _place(parts, chosen[0])
+        expanded = parts[:place] + [SLICE] * chosen[0].axes + parts[place + 1 :]
         target = view(array, views.Index(tuple(expanded)))
-        if _rank(new) <= _rank(read(target)) - masks[0].axes - place:
-            _assign_where(target, masks[0], place, new)
+        if _rank(new) <= _rank(read(target)) - chosen[0].axes - place:
+            _assign_where(target, chosen[0], place, new)
             return
-        parts = [masks[0] if i == place else p for i, p in enumerate(parts)]
-    unique = len(masks) == 1 and not others
+        parts = [chosen[0] if i == place else p for i, p in enumerate(parts)]
+    unique = len(chosen) == 1 and not others
     parts = _spread(parts)
     target = view(array, views.Index(_simple(parts)))
     write(target, _scattered(read(target), parts, new, unique))
-
-
-def _is_a_block(lens: views.Index) -> bool:
-    """Whether it takes a known block without gaps, which XLA can put back."""
-    steps = [part.step for part in lens.key if isinstance(part, slice)]
-    return lens.static and all(step in (None, 1, -1) for step in steps)
 
 
 def fitted(value: Any, shape: list[Any]) -> Any:

@@ -1,7 +1,7 @@
 """Assignment to slices as a choice by a mask.
 
-Unlike the op that puts a slice into a tensor, this can be compiled by XLA and vectorised where
-the slice's ends hang on the values.
+Unlike the op that puts a slice into a tensor, this can be vectorised, and compiled by XLA where
+the slice's ends hang on the values or places between are left out.
 """
 
 from __future__ import annotations
@@ -13,18 +13,40 @@ import numpy as np
 from unslow.native import kit, ops
 from unslow.native.tracing import views
 from unslow.native.tracing.checks import asked, note
+from unslow.native.tracing.surroundings import compiled, vectorised
 from unslow.native.tracing.views import as_tensor, is_known, sizes
 
 
+def needed(index: views.Index) -> bool:
+    """Whether the op that puts a slice into a tensor does not do here."""
+    return vectorised() or (compiled() and not _is_a_block(index))
+
+
+def _is_a_block(index: views.Index) -> bool:
+    """Whether it takes a known block without gaps, which XLA can put back."""
+    steps = [part.step for part in index.key if isinstance(part, slice)]
+    return index.static and all(step in (None, 1, -1) for step in steps)
+
+
+def put(lens: views.Lens, whole: Any, seen: Any) -> Any:
+    """A new whole with what is seen through a lens, as its own `put` makes it."""
+    if isinstance(lens, views.Index) and needed(lens):
+        parts = [part for part in lens.key if part is not None]
+        known = lens.static and is_known(whole) and is_known(seen)
+        changed = None if known else assigned(whole, parts, lens.without_new_axes(seen))
+        if changed is not None:
+            return changed
+    return lens.put(whole, seen)
+
+
 def assigned(whole: Any, parts: list[Any], new: Any) -> Any | None:
-    """`whole[parts] = new` as a new tensor; `None` for new axes, steps backwards and all of it.
+    """`whole[parts] = new` as a new tensor; `None` for new axes, and where that is all of it.
 
     `parts`: slices and numbers, one for each axis; `new` has the dtype of `whole`.
     """
     seen = [axis for axis, part in enumerate(parts) if isinstance(part, slice)]
-    steps = [1 if parts[axis].step is None else parts[axis].step for axis in seen]
     given = sizes(new)
-    if any(part is None for part in parts) or min(steps, default=1) < 1 or len(given) > len(seen):
+    if any(part is None for part in parts) or len(given) > len(seen):
         return None
     shape: list[Any] = [1] * len(parts)
     for axis, size in zip(reversed(seen), reversed(given), strict=False):
@@ -73,19 +95,26 @@ def _inside(part: Any, size: Any) -> tuple[Any, Any]:
     line: Any = np.arange(size) if isinstance(size, int) else ops.call("tf.range", size)
     if not isinstance(part, slice):
         return _apply("tf.equal", np.equal, line, views.from_start(part, size)), line
-    begin = 0 if part.start is None else views.from_start(part.start, size)
+    step = 1 if part.step is None else part.step
+    first = 0 if step > 0 else _apply("tf.subtract", np.subtract, size, 1)
+    begin = first if part.start is None else views.from_start(part.start, size)
     # What lies before the first place begins there.
-    begin = _apply("tf.maximum", np.maximum, begin, 0)
-    found = _apply("tf.greater_equal", np.greater_equal, line, begin)
+    if step > 0:
+        begin = _apply("tf.maximum", np.maximum, begin, first)
+        places = _apply("tf.subtract", np.subtract, line, begin)
+    else:
+        begin = _apply("tf.minimum", np.minimum, begin, first)
+        places = _apply("tf.subtract", np.subtract, begin, line)
+    found = _apply("tf.greater_equal", np.greater_equal, places, 0)
     if part.stop is not None:
-        below = _apply("tf.less", np.less, line, views.from_start(part.stop, size))
-        found = _apply("tf.logical_and", np.logical_and, found, below)
-    places = _apply("tf.subtract", np.subtract, line, begin)
-    if part.step not in (None, 1):
-        rest = _apply("tf.math.floormod", np.mod, places, part.step)
+        stop = views.from_start(part.stop, size)
+        inside = ("tf.less", np.less) if step > 0 else ("tf.greater", np.greater)
+        found = _apply("tf.logical_and", np.logical_and, found, _apply(*inside, line, stop))
+    if abs(step) != 1:
+        rest = _apply("tf.math.floormod", np.mod, places, abs(step))
         none = _apply("tf.equal", np.equal, rest, 0)
         found = _apply("tf.logical_and", np.logical_and, found, none)
-        places = _apply("tf.math.floordiv", np.floor_divide, places, part.step)
+        places = _apply("tf.math.floordiv", np.floor_divide, places, abs(step))
     return found, places
 
 

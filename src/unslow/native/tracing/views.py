@@ -87,7 +87,7 @@ class Index(Lens):
         whole, seen = as_tensor(whole), as_tensor(seen)
         if all(is_all(part) for part in self.key):
             return seen
-        seen = self._without_new_axes(seen)
+        seen = self.without_new_axes(seen)
         begin: list[Any] = []
         end: list[Any] = []
         strides: list[Any] = []
@@ -115,7 +115,8 @@ class Index(Lens):
             **masks,
         )
 
-    def _without_new_axes(self, seen: Any) -> Any:
+    def without_new_axes(self, seen: Any) -> Any:
+        """What is seen, but for the axes that the key makes."""
         places = [part for part in self.key if part is None or isinstance(part, slice)]
         new = [axis for axis, part in enumerate(places) if part is None]
         return ops.call("tf.squeeze", seen, axis=new) if new else seen
@@ -157,7 +158,7 @@ def from_start(number: Any, size: Any) -> Any:
     if isinstance(number, int):
         if number >= 0:
             return number
-        return size + number if isinstance(size, int) else ops.call("tf.add", number, size)
+        return size + number if isinstance(size, int) else ops.call("tf.add", size, number)
     below = ops.call("tf.less", number, np.int64(0))
     return ops.call("tf.where", below, ops.call("tf.add", number, _as_int64(size)), number)
 
