@@ -300,11 +300,13 @@ class TestRowLoop:
         seen = self.graph_recording(loop, GraphOp("TensorListStack", None, 2, 0.12))
         assert only(self.page, seen).cost.claims == (Claim("train.py", 7, "graph", 1.5),)
 
-    def test_a_loop_of_ops_too_small_to_be_seen(self) -> None:
-        unseen = dataclasses.replace(self.graph, graph_seconds=0.0)
+    @pytest.mark.parametrize("part", [0.0, 0.1])
+    def test_a_loop_of_ops_too_small_to_be_seen_or_most_of_them(self, part: float) -> None:
         seen = self.graph_recording(nodes=16)
-        finding = only(self.page, dataclasses.replace(seen, row_loops=(unseen,)))
+        little = dataclasses.replace(self.graph, graph_seconds=part)
+        finding = only(self.page, dataclasses.replace(seen, row_loops=(little,)))
         assert finding.cost.seconds == pytest.approx(2.0)
+        unseen = dataclasses.replace(self.graph, graph_seconds=0.0)
         seen = self.graph_recording(nodes=200)
         assert silent(self.page, dataclasses.replace(seen, row_loops=(unseen,)))
 

@@ -19,7 +19,7 @@ import pytest
 from unslow import seams
 from unslow.finding import PARTS
 from unslow.plain import from_plain, to_plain
-from unslow.recording import arrays
+from unslow.recording import arrays, frames
 from unslow.recording import recorder as recorder_module
 from unslow.recording.clock import Clock, now
 from unslow.recording.data import Recording
@@ -585,6 +585,7 @@ def test_windows_see_the_wait_inside_fit(tmp_path: Path) -> None:
     assert sum(found.parts.values()) == pytest.approx(found.wall, rel=0.01)
 
 
+@pytest.mark.skipif(not frames.CRASHES, reason="only Python 3.11 crashes by that")
 def test_no_garbage_is_collected_while_the_sampler_reads_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -616,6 +617,22 @@ def test_no_garbage_is_collected_while_the_sampler_reads_frames(
         gc.callbacks.remove(seen)
     assert not collected
     assert gc.isenabled()
+
+
+def test_a_child_forked_during_a_look_collects_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "CRASHES", True)
+    with frames.uncollected():
+        assert not gc.isenabled()
+        frames.after_fork()
+        assert gc.isenabled()
+    gc.disable()
+    try:
+        with frames.uncollected():
+            pass
+        frames.after_fork()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_windows_open_where_a_busy_machine_gives_few_looks(

@@ -29,7 +29,7 @@ from unslow.recording.data import (
 )
 from unslow.recording.eager import EagerOps
 from unslow.recording.executions import Executions
-from unslow.recording.frames import innermost, uncollected
+from unslow.recording.frames import after_fork, innermost, uncollected
 from unslow.recording.graphs import Graphs
 from unslow.recording.imports import Imports
 from unslow.recording.interpreters import Interpreters
@@ -222,6 +222,7 @@ class Recorder:
     def abandon(self) -> None:
         """Stop watching without a word: this is a forked child of the program."""
         self.stopped = True
+        after_fork()
         self.samples.drop()
         self._take_back()
 

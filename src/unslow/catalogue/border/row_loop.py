@@ -492,8 +492,8 @@ def _graph_claims(recording: Recording, site: Site, rows: list[data.RowLoop]) ->
         for window in windows
     )
     seconds = sum(row.graph_seconds for row in rows)
-    if not seconds and max(row.nodes for row in callers) <= MOST_NODES_AROUND:
-        # The profiler leaves out tiny ops, and with them the loop that is made of them.
+    if max(row.nodes for row in callers) <= MOST_NODES_AROUND:
+        # The profiler leaves out tiny ops, and with them what the loop is made of, or much of it.
         seconds = total
     if work >= MOST_HEAVY * inside:
         return ()
