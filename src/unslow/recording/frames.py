@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-
 CRASHES = sys.version_info[:2] == (3, 11)
 """Whether a collection of garbage may not come between two looks at another thread's frames."""
 
