@@ -95,6 +95,97 @@ def test_places_between_others_are_changed(change: str, dtype: str) -> None:
     np.testing.assert_array_equal(many(batch), [changed(each) for each in batch])
 
 
+NOTHING = {
+    "a view": lambda x: operator.imul(x[:, 1::2], 2),
+    "a value": lambda x: x[::2, 1:].__setitem__(..., 3),
+    "in place": lambda x: operator.iadd(x[::2, 3:3], 1),
+    "an empty one": lambda x: x.__setitem__(np.s_[::2, 3:0:-5], np.zeros((2, 0), x.dtype)),
+    "of a view": lambda x: x[::-2].__setitem__(np.s_[:, 1::2], x[:2, 1::2]),
+}
+"""Changes of what a slice sees where a table has one column, which is nothing."""
+
+
+@pytest.mark.parametrize("change", NOTHING)
+def test_nothing_is_changed_where_nothing_is_seen(change: str) -> None:
+    def changed(x: Any) -> Any:
+        x = x.copy()
+        NOTHING[change](x)
+        return x
+
+    value = np.arange(4, dtype=np.float32)[:, None]
+    np.testing.assert_array_equal(changed(value), value)
+    for shape in ((4, 1), (None, None)):
+        spec = tf.TensorSpec(shape, "float32")
+        made = tf.function(native(changed), [spec], autograph=False, jit_compile=True)
+        np.testing.assert_array_equal(made(value), value)
+
+
+@pytest.mark.parametrize(
+    ("key", "count"),
+    [
+        (np.s_[::2], 2),
+        (np.s_[::-2], 2),
+        (np.s_[::-2], 4),
+        (np.s_[1:4], 2),
+        (np.s_[3:3:2], 2),
+        (np.s_[:0:-2], 3),
+    ],
+)
+def test_what_does_not_fit_its_places_is_refused(key: slice, count: int) -> None:
+    def changed(x: Any) -> Any:
+        x = x.copy()
+        x[key] = x[:count]
+        return x
+
+    value = np.arange(5, dtype=np.float32)
+    with pytest.raises(ValueError, match="broadcast"):
+        changed(value)
+    batch = tf.function(lambda each: tf.vectorized_map(native(changed), each), autograph=False)
+    for run, given in ((tf.function(native(changed), jit_compile=True), value), (batch, [value])):
+        with pytest.raises(Untranslatable, match="does not broadcast"):
+            run(tf.constant(given))
+    spec = tf.TensorSpec([None], "float32")
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
+        tf.function(native(changed, jit_compile=True), [spec], autograph=False)(value)
+
+
+def test_an_array_does_not_grow_with_what_it_is_given() -> None:
+    def changed(x: Any, v: Any) -> Any:
+        x = x.copy()
+        x[::2] = v
+        return x
+
+    specs = [tf.TensorSpec([None, None], "float32"), tf.TensorSpec([None], "float32")]
+    made = tf.function(native(changed), specs, autograph=False, jit_compile=True)
+    column, row = np.zeros((4, 1), np.float32), np.arange(3, dtype=np.float32)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        made(column, row)
+    np.testing.assert_array_equal(made(column, row[1:2]), changed(column, row[1:2]))
+
+
+def test_two_values_are_not_repeated_for_four_places() -> None:
+    def changed(x: Any, v: Any) -> Any:
+        x = x.copy()
+        x[...] = v
+        return x
+
+    def broadcast(x: Any, v: Any) -> Any:
+        return np.broadcast_to(v, x.shape)
+
+    def under(x: Any, v: Any) -> Any:
+        x = x.copy()
+        x[::2] = v
+        return x
+
+    specs = [tf.TensorSpec([None, None], "float32"), tf.TensorSpec([None], "float32")]
+    table, pair = np.zeros((3, 4), np.float32), np.float32([1, 2])
+    for function in (changed, broadcast, under):
+        made = tf.function(native(function), specs, autograph=False, jit_compile=True)
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            made(table, pair)
+        np.testing.assert_array_equal(made(table, pair[:1]), function(table, pair[:1]))
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_places_from_a_number_that_the_graph_knows(jit_compile: bool) -> None:
     def changed(x: Any, n: Any) -> Any:

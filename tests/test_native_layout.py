@@ -17,7 +17,7 @@ import tensorflow as tf
 from native_cases import CASES
 from test_native_properties import compared, together
 
-from unslow.native import Untranslatable
+from unslow.native import Untranslatable, native
 from unslow.native.function import array_from
 from unslow.native.interpreter.calls import call
 from unslow.native.tracing.array import Array
@@ -279,3 +279,15 @@ def test_an_order_of_memory_that_is_not_known_is_refused() -> None:
     problems, refused = compared([(each, (X,)) for each in same], ["", "", "", "", ""])
     assert not problems, "\n".join(problems)
     assert not refused
+
+
+@pytest.mark.parametrize("shape", [-1, (1, 1), ()])
+def test_a_single_element_is_seen_in_another_shape(shape: Any) -> None:
+    def changed(x: Any) -> Any:
+        x = x.copy()
+        seen = x[-4, ...].reshape(shape)
+        seen[...] = 7
+        return x
+
+    value = np.arange(6.0)
+    np.testing.assert_array_equal(native(changed)(tf.constant(value)), changed(value))

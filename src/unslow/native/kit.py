@@ -22,6 +22,7 @@ from unslow.native.tracing.array import (
     result,
 )
 from unslow.native.tracing.dtypes import cast, dtype_of, elementwise, has_kernel, quietly
+from unslow.native.tracing.surroundings import compiled
 from unslow.native.tracing.views import as_tensor, is_known, reshape, sizes
 from unslow.native.untranslatable import Untranslatable
 
@@ -271,6 +272,13 @@ def broadcast_to(value: Any, shape: Sequence[Any]) -> Any:
     static = value.shape.as_list()
     if all(isinstance(size, int) for size in shape) and static == list(shape):
         return value
+    if compiled() and None in (
+        *static,
+        *(size if isinstance(size, int) else None for size in shape),
+    ):
+        # XLA would repeat two values for four.
+        there = ops.call("tf.ones", views.static_shape(shape), "bool")
+        value = ops.call("tf.where", there, value, value)
     return ops.call("tf.broadcast_to", value, views.static_shape(shape))
 
 

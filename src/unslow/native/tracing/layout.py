@@ -105,7 +105,12 @@ def _laid_out(array: Array) -> np.ndarray[Any, Any] | None:
         return None
     plain: np.ndarray[Any, Any] = np.empty(shape, dtype)
     for lens in array._lenses:
-        plain = lens.get(plain)
+        if isinstance(lens, views.Index):
+            # Without the dots, NumPy would copy a single element.
+            key = (*lens.key, ...)
+            plain = plain[key]
+        else:
+            plain = lens.get(plain)
     return plain
 
 

@@ -16,6 +16,9 @@ from unslow.native.tracing.checks import asked, note
 from unslow.native.tracing.surroundings import compiled, vectorised
 from unslow.native.tracing.views import as_tensor, is_known, sizes
 
+LONGEST_STEP = 2**62
+"""No axis is as long."""
+
 
 def needed(index: views.Index) -> bool:
     """Whether the op that puts a slice into a tensor does not do here."""
@@ -30,7 +33,7 @@ def _is_a_block(index: views.Index) -> bool:
 
 def put(lens: views.Lens, whole: Any, seen: Any) -> Any:
     """A new whole with what is seen through a lens, as its own `put` makes it."""
-    if isinstance(lens, views.Index) and needed(lens):
+    if isinstance(lens, views.Index) and compiled() and needed(lens):
         parts = [part for part in lens.key if part is not None]
         known = lens.static and is_known(whole) and is_known(seen)
         changed = None if known else assigned(whole, parts, lens.without_new_axes(seen))
@@ -40,13 +43,16 @@ def put(lens: views.Lens, whole: Any, seen: Any) -> Any:
 
 
 def assigned(whole: Any, parts: list[Any], new: Any) -> Any | None:
-    """`whole[parts] = new` as a new tensor; `None` for new axes, and where that is all of it.
+    """`whole[parts] = new` as a new tensor.
 
-    `parts`: slices and numbers, one for each axis; `new` has the dtype of `whole`.
+    `None` for new axes, all of it, and steps backwards that XLA does not compile. `parts`: slices
+    and numbers, one for each axis; `new` has the dtype of `whole`.
     """
     seen = [axis for axis, part in enumerate(parts) if isinstance(part, slice)]
     given = sizes(new)
     if any(part is None for part in parts) or len(given) > len(seen):
+        return None
+    if not compiled() and any((parts[axis].step or 1) < 0 for axis in seen):
         return None
     shape: list[Any] = [1] * len(parts)
     for axis, size in zip(reversed(seen), reversed(given), strict=False):
@@ -58,20 +64,50 @@ def assigned(whole: Any, parts: list[Any], new: Any) -> Any | None:
     leading = len(seen) + len(picked) == len(parts) and picked == list(range(len(picked)))
     if leading and all(isinstance(size, int) and size < 2**31 for size in all_sizes):
         return _at_one_place(whole, parts[: len(picked)], new)
-    kit.broadcast_shape_into(
-        [1 if axis in picked else size for axis, size in enumerate(shape)], all_sizes
-    )
-    new = views.reshape(new, shape)
+    new, fitting = _fitted(views.reshape(new, shape), shape, parts, all_sizes)
     mask: Any = None
     for axis in picked:
         inside, places = _inside(parts[axis], all_sizes[axis])
         if not kit.is_size(shape[axis], 1):
             _note_other_count(inside, shape[axis])
-            new = ops.call("tf.gather", as_tensor(new), _within(places, shape[axis]), axis=axis)
+            # It may have nothing along this axis, from which nothing could be taken.
+            padding = [[0, int(each == axis)] for each in range(len(parts))]
+            padded = ops.call("tf.pad", as_tensor(new), padding)
+            new = ops.call("tf.gather", padded, _within(places, fitting[axis]), axis=axis)
         along = [-1 if place == axis else 1 for place in range(len(parts))]
         inside = as_tensor(views.reshape(inside, along))
         mask = inside if mask is None else ops.call("tf.logical_and", mask, inside)
     return ops.call("tf.where", mask, as_tensor(new), as_tensor(whole))
+
+
+def _fitted(
+    new: Any, shape: list[Any], parts: list[Any], all_sizes: list[Any]
+) -> tuple[Any, list[Any]]:
+    """What is assigned, and its shape: refused where it does not fit what the parts pick.
+
+    Where that is known only as the graph runs, it is an error then. What slices pick whose ends
+    hang on values is left open here.
+    """
+    fitting = list(shape)
+    for axis, (part, size) in enumerate(zip(parts, all_sizes, strict=True)):
+        if isinstance(part, slice) and not kit.is_size(shape[axis], 1):
+            count = _count(part, size)
+            fitting[axis] = shape[axis] if count is None else count
+    kit.broadcast_shape_into(shape, fitting)
+    if any(one is not other for one, other in zip(shape, fitting, strict=True)):
+        new = kit.broadcast_to(new, fitting)
+    return new, fitting
+
+
+def _count(part: slice, size: Any) -> Any:
+    """How many elements a slice picks of an axis; `None` where it hangs on values."""
+    if any(map(views.is_open, views.numbers_of(part))):
+        return None
+    if isinstance(size, int):
+        return len(range(size)[part])
+    if views.is_all(part):
+        return size
+    return sizes(ops.index(ops.call("tf.range", size), (part,)))[0]
 
 
 def _at_one_place(whole: Any, numbers: list[Any], new: Any) -> Any:
@@ -110,11 +146,12 @@ def _inside(part: Any, size: Any) -> tuple[Any, Any]:
         stop = views.from_start(part.stop, size)
         inside = ("tf.less", np.less) if step > 0 else ("tf.greater", np.greater)
         found = _apply("tf.logical_and", np.logical_and, found, _apply(*inside, line, stop))
-    if abs(step) != 1:
-        rest = _apply("tf.math.floormod", np.mod, places, abs(step))
+    stride = min(abs(step), LONGEST_STEP)
+    if stride != 1:
+        rest = _apply("tf.math.floormod", np.mod, places, stride)
         none = _apply("tf.equal", np.equal, rest, 0)
         found = _apply("tf.logical_and", np.logical_and, found, none)
-        places = _apply("tf.math.floordiv", np.floor_divide, places, abs(step))
+        places = _apply("tf.math.floordiv", np.floor_divide, places, stride)
     return found, places
 
 
@@ -131,8 +168,8 @@ def _note_other_count(inside: Any, size: Any) -> None:
 
 
 def _within(places: Any, size: Any) -> Any:
-    """Places that are certainly inside an axis of a size."""
-    last = _apply("tf.subtract", np.subtract, size, 1)
+    """Places that are certainly inside an axis of a size, which has one in any case."""
+    last = _apply("tf.maximum", np.maximum, _apply("tf.subtract", np.subtract, size, 1), 0)
     return _apply("tf.minimum", np.minimum, _apply("tf.maximum", np.maximum, places, 0), last)
 
 
