@@ -70,10 +70,12 @@ def assigned(whole: Any, parts: list[Any], new: Any) -> Any | None:
         inside, places = _inside(parts[axis], all_sizes[axis])
         if not kit.is_size(shape[axis], 1):
             _note_other_count(inside, shape[axis])
-            # It may have nothing along this axis, from which nothing could be taken.
-            padding = [[0, int(each == axis)] for each in range(len(parts))]
-            padded = ops.call("tf.pad", as_tensor(new), padding)
-            new = ops.call("tf.gather", padded, _within(places, fitting[axis]), axis=axis)
+            values, count = as_tensor(new), fitting[axis]
+            if not isinstance(count, int) or not count:
+                # Nothing could be taken from nothing.
+                padding = [[0, int(each == axis)] for each in range(len(parts))]
+                values = ops.call("tf.pad", values, padding)
+            new = ops.call("tf.gather", values, _within(places, count), axis=axis)
         along = [-1 if place == axis else 1 for place in range(len(parts))]
         inside = as_tensor(views.reshape(inside, along))
         mask = inside if mask is None else ops.call("tf.logical_and", mask, inside)
