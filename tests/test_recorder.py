@@ -31,6 +31,11 @@ np = pytest.importorskip("numpy")
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
+needs_windows = pytest.mark.skipif(
+    tuple(int(n) for n in tf.__version__.split(".")[:2]) < seams.ABSEIL_LOGS_SINCE,
+    reason="windows need a TensorFlow whose profiler can be kept quiet",
+)
+
 
 @contextmanager
 def recording(folder: Path, windows: bool = False) -> Iterator[Callable[[], Recording]]:
@@ -559,10 +564,8 @@ def test_a_watcher_that_fails_is_reported_and_harms_nobody(
     assert any("ZeroDivisionError" in row.why for row in found.unwatched)
 
 
+@needs_windows
 def test_windows_see_the_wait_inside_fit(tmp_path: Path) -> None:
-    if tuple(int(n) for n in tf.__version__.split(".")[:2]) < seams.ABSEIL_LOGS_SINCE:
-        pytest.skip("windows need a TensorFlow whose profiler can be kept quiet")
-
     def slow(x: Any) -> Any:
         time.sleep(0.004)
         return x
@@ -637,12 +640,10 @@ def test_a_child_forked_during_a_look_collects_garbage(monkeypatch: pytest.Monke
         gc.enable()
 
 
+@needs_windows
 def test_windows_open_where_a_busy_machine_gives_few_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if tuple(int(n) for n in tf.__version__.split(".")[:2]) < seams.ABSEIL_LOGS_SINCE:
-        pytest.skip("windows need a TensorFlow whose profiler can be kept quiet")
-
     @tf.function(input_signature=[tf.TensorSpec((), tf.float32)])
     def slow(x: Any) -> Any:
         return tf.numpy_function(lambda y: (time.sleep(0.005), y)[1], [x], tf.float32)

@@ -272,10 +272,7 @@ def broadcast_to(value: Any, shape: Sequence[Any]) -> Any:
     static = value.shape.as_list()
     if all(isinstance(size, int) for size in shape) and static == list(shape):
         return value
-    if compiled() and None in (
-        *static,
-        *(size if isinstance(size, int) else None for size in shape),
-    ):
+    if compiled() and not all(isinstance(size, int) for size in (*static, *shape)):
         # XLA would repeat two values for four.
         there = ops.call("tf.ones", views.static_shape(shape), "bool")
         value = ops.call("tf.where", there, value, value)
